@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -80,6 +81,33 @@ struct env_timer {
 	size_t slot;
 };
 
+/**
+ * struct env_dial - one attempt to connect, embedded in its owner
+ * @done: called once from the loop: @error 0 and a connected @conn (the
+ *	owner's), or -errno
+ */
+struct env_dial {
+	void (*done)(struct env_dial *dial, struct env_conn *conn, int error);
+	struct sockaddr_storage addr;
+	socklen_t addr_len;
+	uint64_t timeout_ns;	/* relative */
+
+	uint64_t priv[16];	/* the implementation's */
+};
+
+/**
+ * struct env_listener - a listening socket, embedded in its owner
+ * @accept: a new connection (the owner's), and where it came from
+ */
+struct env_listener {
+	void (*accept)(struct env_listener *listener, struct env_conn *conn,
+		       const struct sockaddr_storage *from);
+	struct sockaddr_storage addr;
+	socklen_t addr_len;
+
+	uint64_t priv[24];	/* the implementation's */
+};
+
 struct env_ops {
 	void (*submit)(struct env *env, struct env_io *io);
 	void (*timer_set)(struct env *env, struct env_timer *timer, uint64_t deadline_ns);
@@ -94,6 +122,23 @@ struct env_ops {
 	void (*conn_cancel)(struct env *env, struct env_conn *conn);
 	/* As cancel, then close; the handle is gone once all have completed. */
 	void (*conn_close)(struct env *env, struct env_conn *conn);
+	void (*conn_dial)(struct env *env, struct env_dial *dial);
+	void (*dial_cancel)(struct env *env, struct env_dial *dial);	/* done: -ECANCELED */
+	int (*listen)(struct env *env, struct env_listener *listener);	/* 0 or -errno */
+	void (*unlisten)(struct env *env, struct env_listener *listener);
+	/* The descriptor, still owned by @conn: to be handed to the kernel. */
+	int (*conn_fd)(struct env *env, struct env_conn *conn);
+	/*
+	 * Open a store or log segment: O_RDWR | O_DIRECT, flock'ed exclusively,
+	 * block devices also O_EXCL.  @bytes: its size.  0 or -errno (-EBUSY:
+	 * somebody else has it).
+	 */
+	int (*file_open)(struct env *env, const char *path, struct env_file **file,
+			 uint64_t *bytes);
+	/* The same for a descriptor that is already open (the kernel gave it back). */
+	int (*file_adopt)(struct env *env, int fd, struct env_file **file, uint64_t *bytes);
+	void (*file_close)(struct env *env, struct env_file *file);	/* nothing in flight */
+	int (*file_fd)(struct env *env, struct env_file *file);
 	/*
 	 * A ring buffer of @bytes (a multiple of 64 KiB) mapped twice, back to
 	 * back, so that every range of up to @bytes is contiguous.  Locked in
