@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# The test machine for tests that run on the host and drive one to three guests:
+#
+#	. tests/vm/lib.sh
+#	vm_init --guests 2
+#	vm_start a --disk data:256M:powercut
+#	vm_start b --kernel 6.1
+#	vm_exec a "ping -c 1 $(vm_ip b)"
+#
+# Each function is described in README. All state is in the session's process
+# (session.py), which ends with this shell, however that ends.
+
+VM_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+VM_TOP=$(cd "$VM_DIR/../.." && pwd)
+VM_PYTHON=(/usr/bin/python3 -B)
+VM_SOCKET=
+VM_SESSION_PID=
+
+vm_say()
+{
+	echo "# vm: $*" >&2
+}
+
+# Ends the test: the machine failed, which is not a result of the test.
+vm_fatal()
+{
+	vm_say "$*"
+	exit 125
+}
+
+# vm_init [--guests N] [--time-limit S]: waits for the guests' slots. The limit
+# counts from when they are there. vm_start does it for one guest if need be.
+vm_init()
+{
+	local guests=1 limit=${REPRISE_VM_TIME_LIMIT:-1200}
+
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--guests) guests=$2 ;;
+		--time-limit) limit=$2 ;;
+		*) vm_fatal "vm_init: unknown option $1" ;;
+		esac
+		shift 2
+	done
+	[ -z "$VM_SOCKET" ] || vm_fatal "vm_init: the session exists"
+	[ "$(id -u)" = 0 ] || {
+		vm_say "root is needed"
+		exit 4
+	}
+	vm_build
+	local title=${VM_TITLE:-$(basename "$0")}
+	coproc VM_SESSION {
+		exec "${VM_PYTHON[@]}" "$VM_DIR/session.py" $$ "$guests" \
+			"$limit" "$title" </dev/null
+	}
+	# shellcheck disable=SC2153 # set by coproc
+	VM_SESSION_PID=$!
+	trap vm_end EXIT
+	trap 'exit 143' TERM
+	trap 'exit 130' INT
+	# shellcheck disable=SC2153
+	read -r VM_SOCKET <&"${VM_SESSION[0]}" ||
+		vm_fatal "the session did not start"
+}
+
+# The compiled parts, once per tree at a time.
+vm_build()
+{
+	local dir=${REPRISE_BUILD:-$VM_TOP/build}
+
+	mkdir -p "$dir/tests/vm"
+	(
+		flock 9
+		make -s -C "$VM_TOP" -f tests/vm/Makefile O="$dir" vm-tools
+	) 9>"$dir/tests/vm/.lock" || vm_fatal "cannot build the test machine"
+}
+
+# The trap: keeps the evidence if the test failed.
+vm_end()
+{
+	local status=$?
+
+	trap - EXIT
+	if [ -n "$VM_SOCKET" ] && [ "$BASHPID" = $$ ]; then
+		vm_request quit "$status" 2>/dev/null
+		wait "$VM_SESSION_PID" 2>/dev/null
+	fi
+	exit "$status"
+}
+
+vm_request()
+{
+	"${VM_PYTHON[@]}" "$VM_DIR/client.py" "$VM_SOCKET" "$@"
+}
+
+vm_start()
+{
+	[ -n "$VM_SOCKET" ] || vm_init
+	vm_request start "$@"
+}
+
+vm_boot() { vm_request boot "$@"; }
+vm_exec() { vm_request exec "$@"; }
+vm_spawn() { vm_request spawn "$@"; }
+vm_wait() { vm_request wait "$@"; }
+vm_kill() { vm_request kill "$@"; }
+vm_cut() { vm_request cut "$@"; }
+vm_stop() { vm_request stop "$@"; }
+vm_pause() { vm_request pause "$@"; }
+vm_resume() { vm_request resume "$@"; }
+vm_alive() { vm_request alive "$@"; }
+vm_wait_end() { vm_request wait_end "$@"; }
+vm_net() { vm_request net "$@"; }
+vm_ip() { vm_request ip "$@"; }
+vm_info() { vm_request info; }
+vm_disk_file() { vm_request disk_file "$@"; }
+vm_disk_control() { vm_request disk_control "$@"; }
+vm_expect_dmesg() { vm_request expect_dmesg "$@"; }
+vm_check_dmesg() { vm_request check_dmesg "$@"; }
+
+# The log of a guest that runs, or what the console kept of one that does not.
+vm_dmesg()
+{
+	if vm_alive "$1"; then
+		vm_exec "$1" --timeout 60 dmesg
+	else
+		vm_request console "$1"
+	fi
+}
