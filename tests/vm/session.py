@@ -10,8 +10,10 @@ usage: session.py DRIVER_PID GUESTS TIME_LIMIT_S TITLE, prints on standard
 output the path of its socket when it is ready.
 """
 
+import concurrent.futures
 import ctypes
 import os
+import queue
 import select
 import shutil
 import signal
@@ -52,8 +54,8 @@ class Session:
         self.events = []
         self.lock = threading.Lock()
         self.ending = threading.Event()
+        self.tasks = queue.SimpleQueue()
         stamp = time.strftime("%H%M%S")
-        self.dir = os.path.join(EVIDENCE, f"{title}-{stamp}-{os.getpid()}")
         self.dir = tempfile.mkdtemp(prefix=f"{title}-{stamp}-", dir=EVIDENCE)
         self.disk_dir = os.path.join(self.dir, "disks")
         self.lock_fd = slots.try_lock(os.path.join(self.dir, "lock"))
@@ -90,7 +92,7 @@ class Session:
                               "vm_init --guests N first")
             guest = Guest(self, len(self.guests) + 1, rq)
             self.guests[guest.name] = guest
-        guest.prepare()
+        self.in_main_thread(guest.prepare)
         guest.boot()
 
     def do_boot(self, rq):
@@ -208,8 +210,6 @@ class Session:
                 wire.send_json(client, dict(answer, ok=True))
             except VmError as e:
                 self.answer_error(client, str(e))
-            except OSError as e:
-                self.answer_error(client, str(e))
             except Exception:  # a bug here must reach the driver, not hang it
                 self.answer_error(client, traceback.format_exc())
 
@@ -238,12 +238,30 @@ class Session:
         os.close(1)
         os.open("/dev/null", os.O_WRONLY)
         deadline = time.monotonic() + time_limit
-        while not self.ending.wait(0.2):
+        while not self.ending.is_set():
+            self.run_task(0.2)
             if driver_gone(self.driver):
                 return
             if time.monotonic() > deadline:
                 self.time_over(time_limit)
                 return
+
+    def in_main_thread(self, task):
+        """Has the main thread run the task, and waits for its result. nbdkit
+        ends when the thread that started it does."""
+        done = concurrent.futures.Future()
+        self.tasks.put((task, done))
+        return done.result()
+
+    def run_task(self, timeout):
+        try:
+            task, done = self.tasks.get(timeout=timeout)
+        except queue.Empty:
+            return
+        try:
+            done.set_result(task())
+        except Exception as e:  # goes to the waiting thread
+            done.set_exception(e)
 
     def time_over(self, time_limit):
         say(f"the session's time, {time_limit} s, is over: ending it; "
