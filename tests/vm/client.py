@@ -207,7 +207,7 @@ def do_check_dmesg(path, args):
 
 def main(path, what, args):
     simple = {"boot": (), "stop": (), "ip": (), "console": (),
-              "disk_file": ("disk",), "disk_control": ("disk", "line")}
+              "expect_end": (), "disk_file": ("disk",), "disk_control": ("disk", "line")}
     if what == "exec":
         return Exec(path, args[0], args[1:]).run()
     if what in simple:
@@ -223,13 +223,14 @@ def main(path, what, args):
     elif what == "net":
         ask(path, do=what, name=args[0], action=args[1], words=args[2:])
     elif what == "expect_dmesg":
-        ask(path, do=what, pattern=args[0])
+        ask(path, do=what, pattern=args[0] if args else None)
     elif what == "info":
         show(ask(path, do=what))
     elif what == "kill":
         ask(path, do=what, id=args[0])
     elif what == "quit":
-        ask(path, do=what, keep=args[0] != "0")
+        if ask(path, do=what, keep=args[0] != "0")["deaths"]:
+            return wire.EXIT_MACHINE
     else:
         return globals()["do_" + what](path, args)
     return 0

@@ -52,12 +52,11 @@ def blocks(text):
 
 
 def problems(text, expected):
-    """The blocks of the log that are failures; `expected` are regular
+    """The blocks of the log that are failures; `expected` are compiled
     expressions, any of which excuses the block it matches."""
-    allowed = [re.compile(e) for e in expected]
     found = []
     for block in blocks(text):
         bad = any(BAD.search(l) and not HARMLESS.search(l) for l in block)
-        if bad and not any(a.search(l) for a in allowed for l in block):
+        if bad and not any(a.search(l) for a in expected for l in block):
             found.append("\n".join(block))
     return found

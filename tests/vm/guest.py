@@ -49,6 +49,7 @@ class Guest:
         if len({d.name for d in self.disks}) != len(self.disks):
             raise VmError(f"guest {self.name}: two disks of one name")
         self.boots = 0
+        self.deaths = 0			# not counting those on the way up
         self.process = None
         self.expect_end = False
         self.paused = False
@@ -100,6 +101,7 @@ class Guest:
         self.qmp_path = os.path.join(self.session.run_dir,
                                      f"{self.name}.{self.boots}.qmp")
         self.checked, self.paused, self.expect_end = 0, False, False
+        self.why_dead = None
         with open(self.qemu_log, "wb") as log:
             self.process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=log,
@@ -216,7 +218,10 @@ class Guest:
     def watch_end(self, process):
         process.wait()
         if process is self.process:
-            if not self.expect_end:
+            if self.expect_end:
+                self.why_dead = self.why_dead or "it ended, as expected"
+            else:
+                self.deaths += 1
                 self.why_dead = f"QEMU ended with {process.returncode}"
                 self.session.event(self, f"died: {self.why_dead}")
             self.drop_connections()
@@ -234,6 +239,7 @@ class Guest:
 
     def end_hang(self):
         self.expect_end = True
+        self.deaths += 1
         self.why_dead = f"it hung: no answer for {HANG_LIMIT_S} s"
         self.collect_hang()
         self.session.event(self, f"hung: no answer for {HANG_LIMIT_S} s")
@@ -292,7 +298,6 @@ class Guest:
         except subprocess.TimeoutExpired as e:
             self.expect_end = False
             raise VmError(f"guest {self.name} still runs") from e
-        self.why_dead = "it ended as the test expected"
         self.drop_connections()
 
     def pause(self, yes):
@@ -308,19 +313,18 @@ class Guest:
         try:
             with open(self.console, "rb") as f:
                 f.seek(start)
-                return f.read().decode(errors="replace")
-        except OSError:
+                return f.read().decode("latin-1").replace("\r", " ")
+        except (OSError, TypeError):
             return ""
 
     def mark_console(self):
         """Waits until what the kernel has logged so far is in the console."""
         self.marks += 1
-        mark = f"vm: mark {self.marks}"
+        mark = f"vm: mark {self.marks} "
         if self.call(["sh", "-c", f"echo '<6>{mark}' >/dev/kmsg"]):
             return
         deadline = time.monotonic() + MARK_LIMIT_S
-        while mark + "\n" not in self.console_text(self.checked).replace(
-                "\r", ""):
+        while mark not in self.console_text(self.checked):
             if time.monotonic() > deadline or not self.alive():
                 return
             time.sleep(0.05)
@@ -330,8 +334,7 @@ class Guest:
         if self.alive() and not self.paused:
             self.mark_console()
         text = self.console_text(self.checked)
-        self.checked += len(text.encode(errors="surrogateescape")) \
-            if "\ufffd" not in text else 0
+        self.checked += len(text)
         return dmesg.problems(text, expected)
 
     def disk(self, name):

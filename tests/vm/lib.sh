@@ -50,19 +50,15 @@ vm_init()
 		exit 4
 	}
 	vm_build
-	local title=${VM_TITLE:-$(basename "$0")}
-	coproc VM_SESSION {
-		exec "${VM_PYTHON[@]}" "$VM_DIR/session.py" $$ "$guests" \
-			"$limit" "$title" </dev/null
-	}
-	# shellcheck disable=SC2153 # set by coproc
+	local title=${VM_TITLE:-$(basename "$0")} fd
+	exec {fd}< <(exec "${VM_PYTHON[@]}" "$VM_DIR/session.py" $$ "$guests" \
+		"$limit" "$title" </dev/null)
 	VM_SESSION_PID=$!
 	trap vm_end EXIT
 	trap 'exit 143' TERM
 	trap 'exit 130' INT
-	# shellcheck disable=SC2153
-	read -r VM_SOCKET <&"${VM_SESSION[0]}" ||
-		vm_fatal "the session did not start"
+	read -r VM_SOCKET <&"$fd" || vm_fatal "the session did not start"
+	exec {fd}<&-
 }
 
 # The compiled parts, once per tree at a time.
@@ -77,15 +73,18 @@ vm_build()
 	) 9>"$dir/tests/vm/.lock" || vm_fatal "cannot build the test machine"
 }
 
-# The trap: keeps the evidence if the test failed.
+# The trap: keeps the evidence if the test failed, and fails a test that did not
+# notice that a guest died.
 vm_end()
 {
 	local status=$?
 
 	trap - EXIT
 	if [ -n "$VM_SOCKET" ] && [ "$BASHPID" = $$ ]; then
-		vm_request quit "$status" 2>/dev/null
-		wait "$VM_SESSION_PID" 2>/dev/null
+		vm_request quit "$status" || {
+			[ "$status" != 0 ] || status=125
+		}
+		wait "$VM_SESSION_PID" || :
 	fi
 	exit "$status"
 }
@@ -97,7 +96,7 @@ vm_request()
 
 vm_start()
 {
-	[ -n "$VM_SOCKET" ] || vm_init
+	[ -n "$VM_SOCKET" ] || vm_init --guests 1
 	vm_request start "$@"
 }
 
@@ -111,6 +110,7 @@ vm_stop() { vm_request stop "$@"; }
 vm_pause() { vm_request pause "$@"; }
 vm_resume() { vm_request resume "$@"; }
 vm_alive() { vm_request alive "$@"; }
+vm_expect_end() { vm_request expect_end "$@"; }
 vm_wait_end() { vm_request wait_end "$@"; }
 vm_net() { vm_request net "$@"; }
 vm_ip() { vm_request ip "$@"; }

@@ -14,6 +14,7 @@ import concurrent.futures
 import ctypes
 import os
 import queue
+import re
 import select
 import shutil
 import signal
@@ -107,6 +108,9 @@ class Session:
     def do_pause(self, rq):
         self.guest(rq).pause(rq["yes"])
 
+    def do_expect_end(self, rq):
+        self.guest(rq).expect_end = True
+
     def do_wait_end(self, rq):
         self.guest(rq).wait_end(float(rq["timeout"]))
 
@@ -123,7 +127,11 @@ class Session:
         return {"text": self.guest(rq).console_text().splitlines()}
 
     def do_expect_dmesg(self, rq):
-        self.expected.append(rq["pattern"])
+        try:
+            self.expected = (self.expected + [re.compile(rq["pattern"])]
+                             if rq["pattern"] else [])
+        except re.error as e:
+            raise VmError(f"bad pattern {rq['pattern']}: {e}") from e
 
     def do_check_dmesg(self, rq):
         names = [rq["name"]] if rq.get("name") else list(self.guests)
@@ -179,8 +187,10 @@ class Session:
         self.spawn(rq).wait()
 
     def do_quit(self, rq):
-        self.keep = bool(rq.get("keep"))
+        deaths = sum(g.deaths for g in self.guests.values())
+        self.keep = bool(rq.get("keep") or deaths)
         self.ending.set()
+        return {"deaths": deaths}
 
     # Serving
 
@@ -329,7 +339,8 @@ def inner(driver, guests, time_limit, title):
 
 def main():
     driver = os.pidfd_open(int(sys.argv[1]))
-    guests, time_limit, title = int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    guests, time_limit = int(sys.argv[2]), int(sys.argv[3])
+    title = re.sub(r"[^\w.-]", "_", sys.argv[4])
     os.setsid()
     sweep()
 
