@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "conf.h"
+#include "conf_comments.h"
 
 enum {
 	MAX_FILE_BYTES = 1 << 20,
@@ -45,7 +46,6 @@ struct parse {
 	char *error;
 	size_t error_bytes;
 	bool failed;
-	int last_line;
 	struct conf *conf;
 	struct setting settings[MAX_SETTINGS];
 	unsigned int nr_settings;
@@ -734,6 +734,7 @@ static bool parse_stream(struct parse *p, FILE *stream)
 
 	if (!cfg)
 		return complain(p, 0, "out of memory");
+	cfg->line = 1;
 	parsing = p;
 	good = cfg_parse_fp(cfg, stream) == CFG_SUCCESS;
 	parsing = NULL;
@@ -743,6 +744,28 @@ static bool parse_stream(struct parse *p, FILE *stream)
 		complain(p, cfg->line, "cannot be understood");
 	cfg_free(cfg);
 	return good && !p->failed;
+}
+
+static bool parse_text(struct parse *p, char *text, size_t length)
+{
+	const char *why;
+	FILE *stream;
+	bool good;
+	int line;
+
+	if (!conf_comments_blank(text, length, &line, &why))
+		return complain(p, line, "%s", why);
+	/* So that what is missing is missed in the last line, not after it. */
+	while (length && text[length - 1] == '\n')
+		length--;
+	if (!length)
+		return complain(p, 1, "the file is empty");
+	stream = fmemopen(text, length, "r");
+	if (!stream)
+		return complain(p, 0, "out of memory");
+	good = parse_stream(p, stream);
+	fclose(stream);
+	return good;
 }
 
 /* "/etc/reprise/pg.conf" is the resource pg. */
@@ -780,17 +803,40 @@ static int check_file(struct parse *p, int fd)
 			 "run: chmod 600 %s", st.st_mode & 07777, p->path);
 		return -EACCES;
 	}
-	if (st.st_size > MAX_FILE_BYTES) {
+	if (st.st_size >= MAX_FILE_BYTES) {
 		complain(p, 0, "is larger than 1 MiB, which no configuration is");
 		return -EINVAL;
 	}
 	return 0;
 }
 
+static bool read_file(struct parse *p, int fd)
+{
+	char *text = malloc(MAX_FILE_BYTES);
+	size_t length = 0;
+	ssize_t n = 1;
+	bool good;
+
+	if (!text)
+		return complain(p, 0, "out of memory");
+	while (n > 0 && length < MAX_FILE_BYTES) {
+		n = read(fd, text + length, MAX_FILE_BYTES - length);
+		if (n > 0)
+			length += n;
+	}
+	if (n < 0)
+		good = complain(p, 0, "cannot be read: %s", strerror(errno));
+	else
+		good = parse_text(p, text, length);
+	/* It held the key. */
+	explicit_bzero(text, length);
+	free(text);
+	return good;
+}
+
 static int load_file(struct parse *p)
 {
 	int fd = open(p->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	FILE *stream;
 	int ret;
 
 	if (fd < 0) {
@@ -799,13 +845,9 @@ static int load_file(struct parse *p)
 		return ret;
 	}
 	ret = check_file(p, fd);
-	stream = ret ? NULL : fdopen(fd, "r");
-	if (!stream) {
-		close(fd);
-		return ret ? ret : -EINVAL;
-	}
-	ret = parse_stream(p, stream) ? 0 : -EINVAL;
-	fclose(stream);
+	if (!ret && !read_file(p, fd))
+		ret = -EINVAL;
+	close(fd);
 	return ret;
 }
 
