@@ -49,6 +49,8 @@ struct meta {
 	bool left;
 	uint64_t left_seq;
 	uint64_t realtime_ns;
+	uint64_t commit;	/* final here; the store may hold operations up to it */
+	uint64_t log_ordinal;	/* newest log segment begun when this was recorded */
 	unsigned int nr_peers;
 	struct meta_peer peers[REPRISE_META_MAX_PEERS];
 	unsigned int nr_timelines;

@@ -148,6 +148,12 @@ struct reprise_meta_peer {
  * @left_seq: with REPRISE_META_F_LEFT: the current timeline was left here;
  *	nothing of it beyond is acknowledged or redone
  * @realtime_ns: when the record was written
+ * @commit: operations up to this seq are final here, so that the store may
+ *	hold some of them already; a log that ends before it is damaged.  Below
+ *	@applied it says nothing.
+ * @log_ordinal: the log has begun a segment with this ordinal; 0: none yet.
+ *	Nothing of a later segment is in the store.  A log whose newest segment
+ *	is older is not this store's, or lost its end.
  */
 struct reprise_meta_record {
 	__u8 magic[8];
@@ -173,7 +179,9 @@ struct reprise_meta_record {
 	__le64 applied;
 	__le64 left_seq;
 	__le64 realtime_ns;
-	__u8 reserved[264];
+	__le64 commit;
+	__le64 log_ordinal;
+	__u8 reserved[248];
 	struct reprise_meta_peer peers[16];
 	struct reprise_meta_timeline timelines[240];
 };
