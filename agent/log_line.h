@@ -10,28 +10,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LOG_LINE_BYTES = 1024 };
+enum {
+	LOG_LINE_BYTES = 1024,
+	LOG_LINE_REMEMBERED = 16,
+};
 
-/* @debug: level 7 is written, too.  Chooses journal or stderr. */
+/* Chooses journal or stderr; @debug: level 7 is written, too. */
 void log_line_init(bool debug);
 /* One line; @level as in syslog, @resource and @peer may be NULL. */
 void log_line(int level, const char *resource, const char *peer, const char *text);
-/* Write what was only counted (at the end). */
-void log_line_flush(void);
 
-/**
- * struct log_line_repeat - the decision, apart from clock and output
- * @last: the line that was written last
- * @hidden: how often it came again since
- */
-struct log_line_repeat {
-	char last[LOG_LINE_BYTES];
-	uint64_t last_ns;
-	unsigned int hidden;
+/* The lines written last, and how often each was hidden since. */
+struct log_line_memory {
+	struct {
+		char line[LOG_LINE_BYTES];
+		uint64_t written_ns;
+		unsigned int hidden;
+	} entries[LOG_LINE_REMEMBERED];
 };
 
-/* Is @line to be written now?  *@hidden: repetitions of the previous line to report first. */
-bool log_line_admit(struct log_line_repeat *repeat, const char *line, uint64_t now_ns,
+/*
+ * Is @line to be written now?  Not, if it was within the last ten seconds.
+ * *@hidden: how often it came in between.  Apart from clock and output, for
+ * the tests.
+ */
+bool log_line_admit(struct log_line_memory *memory, const char *line, uint64_t now_ns,
 		    unsigned int *hidden);
 
 #endif /* REPRISE_LOG_LINE_H */

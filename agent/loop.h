@@ -49,11 +49,4 @@ void loop_watch_del(struct loop *loop, struct loop_watch *watch);
 /* A connected stream socket made elsewhere; owned by the loop afterwards. NULL: no memory. */
 struct env_conn *loop_conn_adopt(struct loop *loop, int fd);
 
-/*
- * What a process that must not wait for its own volumes needs, before any
- * thread or ring: memory locked, I/O flusher, not for the OOM killer.  @warn
- * is called with one line for each that could not be had.
- */
-void loop_prepare_process(void (*warn)(const char *text));
-
 #endif /* REPRISE_LOOP_H */

@@ -6,7 +6,7 @@
 #define REPRISE_VERSION_H
 
 #ifndef REPRISE_VERSION
-#define REPRISE_VERSION "0.1"
+#define REPRISE_VERSION "0.1.0"
 #endif
 
 #endif /* REPRISE_VERSION_H */
