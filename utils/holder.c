@@ -54,7 +54,7 @@ static bool held_by(dev_t dev, char *name, size_t bytes)
 
 const char *holder_describe(const char *path, char *buf, size_t bytes)
 {
-	char what[200];
+	char what[1024];
 	struct stat st;
 
 	if (stat(path, &st))
