@@ -163,12 +163,12 @@ def write_all(fd, data):
 def do_start(path, args):
     name, args = args[0], args[1:]
     opts, rest = options(args, ("udev",),
-                         ("kernel", "mem", "cpus", "disk", "append"))
+                         ("kernel", "mem", "cpus", "disk", "append", "number"))
     if rest:
         raise VmError(f"vm_start: what is {rest[0]}?")
     last = {k: v[-1] for k, v in opts.items() if isinstance(v, list)}
     ask(path, do="start", name=name, kernel=last.get("kernel"),
-        mem=last.get("mem"), cpus=last.get("cpus"), append=last.get("append"),
+        mem=last.get("mem"), cpus=last.get("cpus"), append=last.get("append"), number=last.get("number"),
         udev=opts.get("udev"), disks=opts.get("disk", []))
 
 

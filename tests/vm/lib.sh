@@ -18,6 +18,10 @@ VM_PYTHON=(/usr/bin/python3 -B)
 VM_SOCKET=
 VM_SESSION_PID=
 
+trap vm_end EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
+
 vm_say()
 {
 	echo "# vm: $*" >&2
@@ -54,9 +58,6 @@ vm_init()
 	exec {fd}< <(exec "${VM_PYTHON[@]}" "$VM_DIR/session.py" $$ "$guests" \
 		"$limit" "$title" </dev/null)
 	VM_SESSION_PID=$!
-	trap vm_end EXIT
-	trap 'exit 143' TERM
-	trap 'exit 130' INT
 	read -r VM_SOCKET <&"$fd" || vm_fatal "the session did not start"
 	exec {fd}<&-
 }
@@ -73,18 +74,32 @@ vm_build()
 	) 9>"$dir/tests/vm/.lock" || vm_fatal "cannot build the test machine"
 }
 
-# The trap: keeps the evidence if the test failed, and fails a test that did not
-# notice that a guest died.
+# vm_close [STATUS]: ends the session now; 125 if a guest died unnoticed. The
+# evidence is kept if STATUS is not 0.
+vm_close()
+{
+	local status=0
+
+	[ -n "$VM_SOCKET" ] || return 0
+	vm_request quit "${1:-0}" || status=125
+	wait "$VM_SESSION_PID" || :
+	VM_SOCKET=
+	return $status
+}
+
+# The trap. A test that has more to clean up defines vm_cleanup.
 vm_end()
 {
 	local status=$?
 
 	trap - EXIT
-	if [ -n "$VM_SOCKET" ] && [ "$BASHPID" = $$ ]; then
-		vm_request quit "$status" || {
+	if [ "$BASHPID" = $$ ]; then
+		if declare -F vm_cleanup >/dev/null; then
+			vm_cleanup || :
+		fi
+		vm_close "$status" || {
 			[ "$status" != 0 ] || status=125
 		}
-		wait "$VM_SESSION_PID" || :
 	fi
 	exit "$status"
 }

@@ -29,12 +29,13 @@ import traceback
 import network
 import slots
 import wire
-from common import EVIDENCE, VM_DIR, VmError, say
+from common import EVIDENCE, GUESTS_MAX, VM_DIR, VmError, say
 from guest import Guest
 
 CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x20000000, 0x40000000
 MS_REC, MS_PRIVATE = 0x4000, 0x40000
 TERM_GRACE_S = 15
+STATUS_TIME_OVER = 77
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -91,10 +92,17 @@ class Session:
             if len(self.guests) >= self.guests_max:
                 raise VmError(f"this session has {self.guests_max} guests: "
                               "vm_init --guests N first")
-            guest = Guest(self, len(self.guests) + 1, rq)
+            guest = Guest(self, self.free_number(rq.get("number")), rq)
             self.guests[guest.name] = guest
         self.in_main_thread(guest.prepare)
         guest.boot()
+
+    def free_number(self, wanted):
+        used = {str(g.number) for g in self.guests.values()}
+        free = [n for n in map(str, range(1, GUESTS_MAX + 1)) if n not in used]
+        if wanted and wanted not in free:
+            raise VmError(f"--number is one of {', '.join(free)}")
+        return int(wanted or free[0])
 
     def do_boot(self, rq):
         self.guest(rq).boot()
@@ -281,11 +289,10 @@ class Session:
             guest.expect_end = True
             guest.why_dead = "the session's time is over"
             guest.kill_process()
-        signal.pidfd_send_signal(self.driver, signal.SIGTERM)
-        if not select.select([self.driver], [], [], TERM_GRACE_S)[0]:
-            signal.pidfd_send_signal(self.driver, signal.SIGKILL)
+        self.status = STATUS_TIME_OVER
 
     keep = True
+    status = 0
 
     def close(self):
         for guest in self.guests.values():
@@ -335,6 +342,7 @@ def inner(driver, guests, time_limit, title):
         session.run(time_limit)
     finally:
         session.close()
+    return session.status
 
 
 def main():
@@ -356,13 +364,30 @@ def main():
     if not pid:
         status = 1
         try:
-            inner(driver, guests, time_limit, title)
-            status = 0
+            status = inner(driver, guests, time_limit, title)
+        except VmError as e:
+            say(str(e))
+        except Exception:  # os._exit says nothing of it
+            traceback.print_exc()
         finally:
             os._exit(status)
     os.close(1)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status == STATUS_TIME_OVER:
+        end_driver(driver)
+    return status
+
+
+def end_driver(driver):
+    """Terminates the driver. This is done out here, because a process cannot
+    signal one outside its PID namespace, and by a process of its own for the
+    second step, because the driver waits for this one."""
+    signal.pidfd_send_signal(driver, signal.SIGTERM)
+    if os.fork():
+        return
+    if not select.select([driver], [], [], TERM_GRACE_S)[0]:
+        signal.pidfd_send_signal(driver, signal.SIGKILL)
+    os._exit(0)
 
 
 if __name__ == "__main__":
