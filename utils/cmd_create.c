@@ -13,19 +13,19 @@
 #include <unistd.h>
 
 #include "cmd.h"
+#include "disks.h"
 #include "log_store.h"
 #include "resources.h"
 #include "say.h"
 #include "signature.h"
-#include "store.h"
 #include "zero.h"
 
-static bool check_meta(const struct store_volume *v)
+static bool check_meta(const struct disks_volume *v)
 {
 	struct meta_volume volume;
 	struct meta meta;
 	const char *why;
-	int err = store_read_meta(v->path, &meta, &volume, &why);
+	int err = disks_read_meta(v->path, &meta, &volume, &why);
 
 	if (err == -EPROTONOSUPPORT) {
 		say_error("unsafe", "if that may be destroyed: --force",
@@ -42,7 +42,7 @@ static bool check_meta(const struct store_volume *v)
 }
 
 /* A file system is what --keep-data keeps: it only must not reach into the metadata. */
-static bool check_kept(const struct store_volume *v, const struct signature *found)
+static bool check_kept(const struct disks_volume *v, const struct signature *found)
 {
 	uint64_t usable = meta_area_offset(v->backing.bytes);
 	char size[24];
@@ -63,7 +63,7 @@ static bool check_kept(const struct store_volume *v, const struct signature *fou
 	return false;
 }
 
-static bool check_signatures(const struct store_volume *v, bool keep_data)
+static bool check_signatures(const struct disks_volume *v, bool keep_data)
 {
 	struct signature found;
 	int err = signature_find(v->path, &found);
@@ -81,11 +81,11 @@ static bool check_signatures(const struct store_volume *v, bool keep_data)
 	return false;
 }
 
-static bool check_volumes(const struct store *store, const struct options *options)
+static bool check_volumes(const struct disks *disks, const struct options *options)
 {
-	for (unsigned int i = 0; i < store->nr_volumes && !options->force; i++)
-		if (!check_meta(&store->volumes[i]) ||
-		    !check_signatures(&store->volumes[i], options->keep_data))
+	for (unsigned int i = 0; i < disks->nr_volumes && !options->force; i++)
+		if (!check_meta(&disks->volumes[i]) ||
+		    !check_signatures(&disks->volumes[i], options->keep_data))
 			return false;
 	return true;
 }
@@ -139,10 +139,10 @@ static bool fill_meta(struct meta *meta, const struct conf *conf, const struct c
 	return random_bytes(meta->log_id, sizeof(meta->log_id)) && fill_timelines(meta, options);
 }
 
-static bool zero_volumes(const struct store *store)
+static bool zero_volumes(const struct disks *disks)
 {
-	for (unsigned int i = 0; i < store->nr_volumes; i++) {
-		const struct store_volume *v = &store->volumes[i];
+	for (unsigned int i = 0; i < disks->nr_volumes; i++) {
+		const struct disks_volume *v = &disks->volumes[i];
 		char label[320];
 		int err;
 
@@ -158,13 +158,13 @@ static bool zero_volumes(const struct store *store)
 	return true;
 }
 
-static bool ask(const struct store *store, const struct conf *conf, const struct options *options)
+static bool ask(const struct disks *disks, const struct conf *conf, const struct options *options)
 {
 	char paths[512] = "";
 	size_t used = 0;
 
-	for (unsigned int i = 0; i < store->nr_volumes && used < sizeof(paths); i++)
-		used += snprintf(paths + used, sizeof(paths) - used, " %s", store->volumes[i].path);
+	for (unsigned int i = 0; i < disks->nr_volumes && used < sizeof(paths); i++)
+		used += snprintf(paths + used, sizeof(paths) - used, " %s", disks->volumes[i].path);
 	if (options->yes || say_confirm("Resource %s: %s of%s will be overwritten. Go on?",
 					conf->name, options->keep_data ? "the last 1 MiB" :
 					"the content", paths))
@@ -173,16 +173,16 @@ static bool ask(const struct store *store, const struct conf *conf, const struct
 	return false;
 }
 
-static bool create(struct store *store, struct log_store *log, const struct conf *conf,
+static bool create(struct disks *disks, struct log_store *log, const struct conf *conf,
 		   const struct conf_node *node, const struct options *options)
 {
 	struct meta meta;
 
-	return check_volumes(store, options) && log_store_check(log, conf, options->force) &&
-	       ask(store, conf, options) && fill_meta(&meta, conf, node, options) &&
-	       store_erase_meta(store) && log_store_make(log, conf) &&
-	       (options->keep_data || options->blank || zero_volumes(store)) &&
-	       store_write_meta(store, &meta);
+	return check_volumes(disks, options) && log_store_check(log, conf, options->force) &&
+	       ask(disks, conf, options) && fill_meta(&meta, conf, node, options) &&
+	       disks_erase_meta(disks) && log_store_make(log, conf) &&
+	       (options->keep_data || options->blank || zero_volumes(disks)) &&
+	       disks_write_meta(disks, &meta);
 }
 
 /* DESIGN: the log holds what is unapplied and what the primary has not flushed, four times. */
@@ -200,7 +200,7 @@ int cmd_create(const struct options *options, const struct command *command)
 {
 	const struct conf_node *node;
 	struct log_store log;
-	struct store store;
+	struct disks disks;
 	struct conf conf;
 	bool good;
 
@@ -212,15 +212,15 @@ int cmd_create(const struct options *options, const struct command *command)
 	if (!resources_load(options, options->args[0], &conf))
 		return EXIT_REFUSED;
 	node = resources_own_node(options, &conf, false);
-	if (!node || !store_open(&store, &conf, node))
+	if (!node || !disks_open(&disks, &conf, node))
 		return EXIT_REFUSED;
 	good = log_store_open(&log, node);
 	if (good) {
 		advise_log_size(&conf);
-		good = create(&store, &log, &conf, node, options);
+		good = create(&disks, &log, &conf, node, options);
 		log_store_close(&log);
 	}
-	store_close(&store);
+	disks_close(&disks);
 	if (!good)
 		return EXIT_REFUSED;
 	return say_done(json_pack("{s:s, s:s}", "resource", conf.name, "node", node->name),

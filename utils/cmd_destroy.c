@@ -6,17 +6,17 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "disks.h"
 #include "log_store.h"
 #include "resources.h"
 #include "say.h"
-#include "store.h"
 
-static bool check_volume(const struct store_volume *v, const struct conf *conf)
+static bool check_volume(const struct disks_volume *v, const struct conf *conf)
 {
 	struct meta_volume volume;
 	struct meta meta;
 	const char *why;
-	int err = store_read_meta(v->path, &meta, &volume, &why);
+	int err = disks_read_meta(v->path, &meta, &volume, &why);
 
 	if (err) {
 		say_error("unsafe", "to erase the place where it would be: --force",
@@ -31,11 +31,11 @@ static bool check_volume(const struct store_volume *v, const struct conf *conf)
 	return false;
 }
 
-static bool destroy(const struct store *store, struct log_store *log, const struct conf *conf,
+static bool destroy(const struct disks *disks, struct log_store *log, const struct conf *conf,
 		    const struct options *options)
 {
-	for (unsigned int i = 0; i < store->nr_volumes && !options->force; i++)
-		if (!check_volume(&store->volumes[i], conf))
+	for (unsigned int i = 0; i < disks->nr_volumes && !options->force; i++)
+		if (!check_volume(&disks->volumes[i], conf))
 			return false;
 	if (!options->yes &&
 	    !say_confirm("Resource %s: its metadata and log on this node will be erased. Go on?",
@@ -43,14 +43,14 @@ static bool destroy(const struct store *store, struct log_store *log, const stru
 		say_error("refused", NULL, "nothing was changed");
 		return false;
 	}
-	return store_erase_meta(store) && log_store_erase(log, conf);
+	return disks_erase_meta(disks) && log_store_erase(log, conf);
 }
 
 int cmd_destroy(const struct options *options, const struct command *command)
 {
 	const struct conf_node *node;
 	struct log_store log;
-	struct store store;
+	struct disks disks;
 	struct conf conf;
 	bool good;
 
@@ -58,14 +58,14 @@ int cmd_destroy(const struct options *options, const struct command *command)
 	if (!resources_load(options, options->args[0], &conf))
 		return EXIT_REFUSED;
 	node = resources_own_node(options, &conf, false);
-	if (!node || !store_open(&store, &conf, node))
+	if (!node || !disks_open(&disks, &conf, node))
 		return EXIT_REFUSED;
 	good = log_store_open(&log, node);
 	if (good) {
-		good = destroy(&store, &log, &conf, options);
+		good = destroy(&disks, &log, &conf, options);
 		log_store_close(&log);
 	}
-	store_close(&store);
+	disks_close(&disks);
 	if (!good)
 		return EXIT_REFUSED;
 	return say_done(json_pack("{s:s, s:s}", "resource", conf.name, "node", node->name),

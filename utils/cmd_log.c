@@ -8,10 +8,10 @@
 
 #include "ask.h"
 #include "cmd.h"
+#include "disks.h"
 #include "resources.h"
 #include "say.h"
 #include "status.h"
-#include "store.h"
 
 static json_t *timeline_object(const struct meta_timeline *t)
 {
@@ -32,7 +32,7 @@ static json_t *log_of_disk(const struct conf *conf, const struct conf_node *node
 	const char *why;
 
 	json_object_set_new(object, "timelines", timelines);
-	if (store_read_meta(node->volumes[0].device, &meta, &volume, &why)) {
+	if (disks_read_meta(node->volumes[0].device, &meta, &volume, &why)) {
 		json_object_set_new(object, "error", json_string(why));
 		return object;
 	}

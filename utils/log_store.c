@@ -18,10 +18,10 @@
 
 #include "../kmod/uapi/reprise_meta.h"
 #include "backing.h"
+#include "disks.h"
 #include "log_store.h"
 #include "say.h"
 #include "signature.h"
-#include "store.h"
 #include "zero.h"
 
 #define PREFIX "segment."
@@ -95,7 +95,7 @@ static bool open_block(struct log_store *log)
 	int err = backing_open(log->path, &backing);
 
 	if (err)
-		return store_say_open_error(log->path, err);
+		return disks_say_open_error(log->path, err);
 	log->fd = backing.fd;
 	log->is_block = true;
 	return true;
@@ -253,7 +253,7 @@ static bool make_segment(struct log_store *log, unsigned int number, const struc
 		return true;
 	unlinkat(log->fd, name, 0);
 	if (err == -ELOOP)
-		return store_say_open_error(log->path, err);
+		return disks_say_open_error(log->path, err);
 	return io_error(log->path, "cannot be written", err);
 }
 

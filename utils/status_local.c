@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "disks.h"
 #include "nl.h"
 #include "resources.h"
 #include "say.h"
 #include "status.h"
-#include "store.h"
 
 #define NO_AGENT "the agent is not running"
 
@@ -207,7 +207,7 @@ static json_t *disk_volume(const struct conf *conf, const struct conf_node_volum
 			set_number(object, "minor", conf->volumes[i].minor);
 	json_object_set_new(object, "device", json_null());
 	set_string(object, "backing", nv->device);
-	if (!store_read_meta(nv->device, &meta, &volume, &why))
+	if (!disks_read_meta(nv->device, &meta, &volume, &why))
 		set_number(object, "size_bytes", volume.size_sectors * REPRISE_SECTOR_BYTES);
 	else
 		set_string(object, "text", why);
@@ -234,7 +234,7 @@ static json_t *from_disk(const struct conf *conf, const struct conf_node *node)
 	const char *why;
 	char text[400];
 
-	if (store_read_meta(node->volumes[0].device, &meta, &volume, &why)) {
+	if (disks_read_meta(node->volumes[0].device, &meta, &volume, &why)) {
 		json_decref(volumes);
 		json_decref(peers);
 		snprintf(text, sizeof(text), "%s: %s", node->volumes[0].device, why);

@@ -13,12 +13,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "disks.h"
 #include "holder.h"
 #include "say.h"
-#include "store.h"
 #include "zero.h"
 
-bool store_say_open_error(const char *path, int err)
+bool disks_say_open_error(const char *path, int err)
 {
 	char who[256];
 
@@ -44,7 +44,7 @@ bool store_say_open_error(const char *path, int err)
 	return false;
 }
 
-static bool check_size(const struct store_volume *v)
+static bool check_size(const struct disks_volume *v)
 {
 	char size[24];
 
@@ -55,7 +55,7 @@ static bool check_size(const struct store_volume *v)
 	return false;
 }
 
-static bool check_blocks(const struct store_volume *v, const struct conf *conf)
+static bool check_blocks(const struct disks_volume *v, const struct conf *conf)
 {
 	int bytes = 512;
 
@@ -68,39 +68,39 @@ static bool check_blocks(const struct store_volume *v, const struct conf *conf)
 	return false;
 }
 
-static bool open_volume(struct store_volume *v, const struct conf *conf)
+static bool open_volume(struct disks_volume *v, const struct conf *conf)
 {
 	int err = backing_open(v->path, &v->backing);
 
 	if (err) {
 		v->backing.fd = -1;
-		return store_say_open_error(v->path, err);
+		return disks_say_open_error(v->path, err);
 	}
 	return check_size(v) && check_blocks(v, conf);
 }
 
-bool store_open(struct store *store, const struct conf *conf, const struct conf_node *node)
+bool disks_open(struct disks *disks, const struct conf *conf, const struct conf_node *node)
 {
-	store->nr_volumes = 0;
+	disks->nr_volumes = 0;
 	for (unsigned int i = 0; i < node->nr_volumes; i++) {
-		struct store_volume *v = &store->volumes[store->nr_volumes++];
+		struct disks_volume *v = &disks->volumes[disks->nr_volumes++];
 
 		v->number = node->volumes[i].number;
 		v->path = node->volumes[i].device;
 		if (open_volume(v, conf))
 			continue;
-		store_close(store);
+		disks_close(disks);
 		return false;
 	}
 	return true;
 }
 
-void store_close(struct store *store)
+void disks_close(struct disks *disks)
 {
-	for (unsigned int i = 0; i < store->nr_volumes; i++)
-		if (store->volumes[i].backing.fd >= 0)
-			close(store->volumes[i].backing.fd);
-	store->nr_volumes = 0;
+	for (unsigned int i = 0; i < disks->nr_volumes; i++)
+		if (disks->volumes[i].backing.fd >= 0)
+			close(disks->volumes[i].backing.fd);
+	disks->nr_volumes = 0;
 }
 
 static int device_bytes(int fd, uint64_t *bytes)
@@ -122,7 +122,7 @@ static int read_all(int fd, void *buf, size_t bytes, uint64_t offset)
 	return n == (ssize_t)bytes ? 0 : n < 0 ? -errno : -EIO;
 }
 
-int store_read_copies(const char *path, void *copy0, void *copy1, uint64_t *bytes)
+int disks_read_copies(const char *path, void *copy0, void *copy1, uint64_t *bytes)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	int err;
@@ -144,7 +144,7 @@ int store_read_copies(const char *path, void *copy0, void *copy1, uint64_t *byte
 	return err;
 }
 
-int store_read_meta(const char *path, struct meta *meta, struct meta_volume *volume,
+int disks_read_meta(const char *path, struct meta *meta, struct meta_volume *volume,
 		    const char **why)
 {
 	char *copies = malloc(2 * REPRISE_META_RECORD_BYTES);
@@ -155,7 +155,7 @@ int store_read_meta(const char *path, struct meta *meta, struct meta_volume *vol
 		*why = "out of memory";
 		return -ENOMEM;
 	}
-	err = store_read_copies(path, copies, copies + REPRISE_META_RECORD_BYTES, &bytes);
+	err = disks_read_copies(path, copies, copies + REPRISE_META_RECORD_BYTES, &bytes);
 	if (err)
 		*why = err == -ENOSPC ? "too small to hold metadata" : strerror(-err);
 	else
@@ -164,7 +164,7 @@ int store_read_meta(const char *path, struct meta *meta, struct meta_volume *vol
 	return err;
 }
 
-static int write_record(const struct store_volume *v, const struct meta *meta, void *buf)
+static int write_record(const struct disks_volume *v, const struct meta *meta, void *buf)
 {
 	struct meta_volume volume = {
 		.number = v->number,
@@ -181,28 +181,28 @@ static int write_record(const struct store_volume *v, const struct meta *meta, v
 	return fsync(v->backing.fd) ? -errno : 0;
 }
 
-bool store_write_meta(const struct store *store, struct meta *meta)
+bool disks_write_meta(const struct disks *disks, struct meta *meta)
 {
 	void *buf = aligned_alloc(4096, REPRISE_META_RECORD_BYTES);
 	int err = buf ? 0 : -ENOMEM;
 
 	for (meta->number = 0; !err && meta->number < 2; meta->number++) {
-		for (unsigned int i = 0; !err && i < store->nr_volumes; i++) {
-			err = write_record(&store->volumes[i], meta, buf);
+		for (unsigned int i = 0; !err && i < disks->nr_volumes; i++) {
+			err = write_record(&disks->volumes[i], meta, buf);
 			if (err)
 				say_error("io", "look into the kernel's log, then try again",
 					  "the metadata of %s cannot be written: %s",
-					  store->volumes[i].path, strerror(-err));
+					  disks->volumes[i].path, strerror(-err));
 		}
 	}
 	free(buf);
 	return !err;
 }
 
-bool store_erase_meta(const struct store *store)
+bool disks_erase_meta(const struct disks *disks)
 {
-	for (unsigned int i = 0; i < store->nr_volumes; i++) {
-		const struct store_volume *v = &store->volumes[i];
+	for (unsigned int i = 0; i < disks->nr_volumes; i++) {
+		const struct disks_volume *v = &disks->volumes[i];
 		int err = zero_write(v->backing.fd, meta_area_offset(v->backing.bytes),
 				     REPRISE_META_AREA_BYTES, NULL);
 
