@@ -68,8 +68,9 @@ struct ctl_command {
 int ctl_create(struct env *env, const char *run_dir, struct ctl **ctl, char *error,
 	       size_t error_bytes);
 /*
- * Stop listening, drop all clients, remove the socket; @done when everything
- * is gone.  Every request must have been answered before.
+ * Stop listening, remove the socket, let clients read their last answers (for
+ * a second at most), drop them; @done, from the loop, when everything is gone.
+ * Every request must have been answered before.
  */
 void ctl_destroy(struct ctl *ctl, void (*done)(void *ctx), void *ctx);
 
