@@ -6,23 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "as_json.h"
 #include "ask.h"
 #include "cmd.h"
 #include "disks.h"
 #include "resources.h"
 #include "say.h"
 #include "status.h"
-
-static json_t *timeline_object(const struct meta_timeline *t)
-{
-	char id[2 * REPRISE_ID_BYTES + 1], parent[2 * REPRISE_ID_BYTES + 1];
-
-	return json_pack("{s:I, s:s, s:s, s:I, s:s, s:i, s:I}", "generation",
-			 (json_int_t)t->generation, "id", say_hex(t->id, sizeof(t->id), id),
-			 "parent", say_hex(t->parent, sizeof(t->parent), parent), "fork_seq",
-			 (json_int_t)t->fork_seq, "kind", meta_fork_name(t->kind), "opener",
-			 (int)t->opener, "opened_realtime_ns", (json_int_t)t->opened_realtime_ns);
-}
 
 static json_t *log_of_disk(const struct conf *conf, const struct conf_node *node)
 {
@@ -37,7 +27,7 @@ static json_t *log_of_disk(const struct conf *conf, const struct conf_node *node
 		return object;
 	}
 	for (unsigned int i = 0; i < meta.nr_timelines; i++)
-		json_array_append_new(timelines, timeline_object(&meta.timelines[i]));
+		json_array_append_new(timelines, as_json_timeline(&meta.timelines[i]));
 	json_object_set_new(object, "position", json_integer(meta.applied));
 	return object;
 }

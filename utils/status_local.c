@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "as_json.h"
 #include "disks.h"
 #include "nl.h"
 #include "resources.h"
@@ -27,19 +28,12 @@ static void set_number(json_t *object, const char *name, uint64_t number)
 	json_object_set_new(object, name, json_integer(number));
 }
 
-static void set_id(json_t *object, const char *name, const uint8_t *id)
-{
-	char hex[2 * REPRISE_ID_BYTES + 1];
-
-	set_string(object, name, say_hex(id, REPRISE_ID_BYTES, hex));
-}
-
 static json_t *timeline_object(uint64_t generation, const uint8_t *id)
 {
 	json_t *object = json_object();
 
 	set_number(object, "generation", generation);
-	set_id(object, "id", id);
+	as_json_set_id(object, "id", id);
 	return object;
 }
 
@@ -113,7 +107,7 @@ static json_t *from_kernel(const struct nl_resource *res)
 	json_t *object = json_object(), *volumes = json_array(), *peers = json_array();
 
 	set_string(object, "name", res->name);
-	set_id(object, "id", res->id);
+	as_json_set_id(object, "id", res->id);
 	set_number(object, "node", res->node);
 	set_string(object, "source", "kernel");
 	set_string(object, "role", "primary");
@@ -242,7 +236,7 @@ static json_t *from_disk(const struct conf *conf, const struct conf_node *node)
 	}
 	object = json_object();
 	set_string(object, "name", conf->name);
-	set_id(object, "id", conf->id);
+	as_json_set_id(object, "id", conf->id);
 	set_number(object, "node", node->id);
 	set_string(object, "source", "disk");
 	set_string(object, "role", "secondary");
