@@ -12,7 +12,7 @@
 #include "meta.h"
 
 enum {
-	MESSAGE_TEXT_BYTES = 384,
+	MESSAGE_TEXT_BYTES = 512,
 	MESSAGE_CONFIG_BYTES = 48 << 10,
 	MESSAGE_CODE_BYTES = 32,
 };

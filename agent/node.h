@@ -9,9 +9,9 @@
  * on the store (up, down, promotion, demotion, leaving, following) is a
  * "work", of which there is one at a time.
  *
- * Who does what: node.c the life and the works asked for by peers, promote.c,
- * demote.c, session.c (offers and data connections), status.c (what people
- * see), peer.c the control connections.
+ * Who does what: node.c considers, up.c begins and ends, follow.c does what
+ * peers ask for, promote.c, demote.c, session.c (offers and data
+ * connections), status.c (what people see), peer.c the control connections.
  */
 #ifndef REPRISE_NODE_H
 #define REPRISE_NODE_H
@@ -168,15 +168,20 @@ struct node {
 
 	enum node_work work;
 	struct ctl_request *work_req;	/* UP, DOWN, POLICY */
-	void (*work_done)(struct node *node, int error);
+	void (*close_done)(struct node *node, int error);	/* to be closed when work ends */
+	bool closing;
 	struct node_promote promote;
 	struct node_demote demote;
 
+	/* asked for by peers */
+	unsigned int leave_from;	/* node id of a promoter that waits, 0: none */
+	uint64_t leave_number;
 	/* left for a promotion elsewhere */
 	unsigned int left_for;		/* node id, 0: nobody who is known to go on */
 	uint64_t left_number;
 	unsigned int follow_peer;	/* FOLLOW: index of the peer */
 	unsigned int follow_index;	/* ... of the timeline being entered */
+	struct meta_timeline follow_timeline;
 
 	/* a session as replica */
 	unsigned int offer_from;	/* node id; 0: none open */
@@ -191,22 +196,27 @@ struct node {
 	bool session_fatal;
 };
 
-/* --- node.c: life --------------------------------------------------- */
+/* --- up.c ------------------------------------------------------------- */
 /* A resource that is down.  @conf is copied.  NULL: no memory. */
 struct node *node_create(struct node_home *home, const struct conf *conf, const char *self_name);
-/* Down, or never up. */
+/* Down, closed, or never up. */
 void node_destroy(struct node *node);
 void node_up(struct node *node, struct ctl_request *req);
-void node_down(struct node *node, struct ctl_request *req, bool force);
+/* Not primary. */
+void node_down(struct node *node, struct ctl_request *req);
 /* The kernel already runs it: be its primary's agent. */
 void node_adopt(struct node *node, const struct nl_resource *res);
-/* Let go of connections and replica; what the kernel runs goes on.  @done like work_done. */
+/*
+ * Let go of everything: connections, replica, files; what the kernel runs
+ * goes on.  A work under way is ended first.  @done is called once, later.
+ */
 void node_close(struct node *node, void (*done)(struct node *node, int error));
 void node_reload(struct node *node, struct ctl_request *req, const struct conf *conf);
 void node_freeze(struct node *node, struct ctl_request *req);
 void node_resume(struct node *node, struct ctl_request *req);
+int node_make_replica(struct node *node);
 
-/* --- node.c: what the others use ------------------------------------ */
+/* --- node.c ----------------------------------------------------------- */
 void node_consider(struct node *node);
 void node_work_begin(struct node *node, enum node_work work);
 void node_work_end(struct node *node);
@@ -218,26 +228,32 @@ void node_own_state(struct node *node, struct message_state *state);
 void node_read_meta(struct node *node);
 const struct meta_timeline *node_timeline(const struct node *node);	/* NULL: blank */
 uint64_t node_position(const struct node *node);
-int node_make_replica(struct node *node);
+/* What is wrong with store or log, in words; empty: nothing. */
+const char *node_damage(const struct node *node);
 struct peer *node_peer(struct node *node, unsigned int id);
 /* Read the kernel's state of this resource again and draw conclusions. */
 void node_kernel_refresh(struct node *node);
 void node_kernel_event(struct node *node, const struct nl_event *event);
-/* Tell every connected peer our state. */
+/* Tell every connected peer our state, and consider. */
 void node_tell_peers(struct node *node);
 /* A line for the log and for "events". */
 void node_say(struct node *node, int level, const char *event, const char *peer,
 	      const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 void node_role_view(struct node *node, struct role_self *self, struct role_peer *peers);
-/* Own state as a side of a meeting; @state gives it room. */
-void node_meet_side(unsigned int node, unsigned int other, const struct message_state *state,
-		    struct meet_side *side);
+void node_tick_start(struct node *node);
 
-/* --- node.c: called by peer.c ---------------------------------------- */
+/* --- node.c: called by peer.c ----------------------------------------- */
 void node_peer_known(struct node *node, struct peer *peer);
 void node_peer_lost(struct node *node, struct peer *peer);
 void node_peer_message(struct node *node, struct peer *peer, unsigned int type,
 		       const struct message_answer *answer);
+
+/* --- follow.c --------------------------------------------------------- */
+void follow_leave_asked(struct node *node, struct peer *peer, const struct message_answer *ask);
+void follow_enter_asked(struct node *node, struct peer *peer, const struct message_answer *ask);
+void follow_withdrawn(struct node *node, struct peer *peer, const struct message_answer *ask);
+/* Begin whatever work is due; answer who waits. */
+void follow_consider(struct node *node);
 
 /* --- promote.c -------------------------------------------------------- */
 void node_promote(struct node *node, struct ctl_request *req, bool force);
