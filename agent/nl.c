@@ -430,6 +430,11 @@ int nl_events_open(struct nl **nl)
 	return err;
 }
 
+unsigned int nl_family_id(const struct nl *nl)
+{
+	return nl->family.id;
+}
+
 int nl_events_fd(const struct nl *nl)
 {
 	return mnl_socket_get_fd(nl->socket);

@@ -116,6 +116,8 @@ int nl_resume(struct nl *nl, const char *name);
  * -ENOBUFS when events were lost (read the state again), or -errno.
  */
 int nl_events_open(struct nl **nl);
+/* The family's number: another one means that the module was loaded again. */
+unsigned int nl_family_id(const struct nl *nl);
 int nl_events_fd(const struct nl *nl);
 int nl_events_read(struct nl *nl, struct nl_event *event);
 

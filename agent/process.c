@@ -40,10 +40,21 @@ static int set_oom_score(void)
 	return ret;
 }
 
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 void process_prepare(void (*warn)(const char *text))
 {
 	const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
 
+	raise_descriptor_limit();
 	/* May fail without privilege: then the limit that there is holds. */
 	(void)setrlimit(RLIMIT_MEMLOCK, &unlimited);
 	if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
