@@ -5,11 +5,21 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/loop.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -234,6 +244,96 @@ TEST(backing_major)
 	EXPECT_EQ(-1, backing_find_major(""));
 }
 
+/* A short write (here: the limit of a file's size) is continued, and its error told. */
+TEST_F(loop, file_short_write)
+{
+	struct rlimit limit = { 3 * BLOCK, RLIM_INFINITY };
+	struct env_file *file;
+	uint64_t bytes;
+
+	ASSERT_EQ(0, make_file(self->path, 2 * BLOCK));
+	ASSERT_EQ(0, self->env->ops->file_open(self->env, self->path, &file, &bytes));
+	signal(SIGXFSZ, SIG_IGN);
+	ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &limit));
+	memset(self->buf, 's', MIB);
+	EXPECT_EQ(-EFBIG, run_file(self->loop, file, ENV_WRITE, 0, 0, self->buf, 4 * BLOCK));
+	EXPECT_EQ(3 * BLOCK, lseek(self->env->ops->file_fd(self->env, file), 0, SEEK_END));
+	self->env->ops->file_close(self->env, file);
+}
+
+/* Neither O_DIRECT (before 6.6) nor ZERO_RANGE: both are got around. */
+TEST_F(loop, file_on_tmpfs)
+{
+	static const char path[] = "/dev/shm/reprise-test-loop";
+	struct env_file *file;
+	uint64_t bytes;
+
+	if (make_file(path, MIB))
+		SKIP(return, "no /dev/shm here");
+	ASSERT_EQ(0, self->env->ops->file_open(self->env, path, &file, &bytes));
+	unlink(path);
+	memset(self->buf, 't', MIB);
+	EXPECT_EQ(MIB, run_file(self->loop, file, ENV_WRITE, ENV_DSYNC, 0, self->buf, MIB));
+	EXPECT_EQ(8 * BLOCK, run_file(self->loop, file, ENV_ZERO, 0, BLOCK, NULL, 8 * BLOCK));
+	EXPECT_EQ(8 * BLOCK, run_file(self->loop, file, ENV_ZERO, ENV_UNMAP, 16 * BLOCK, NULL,
+				      8 * BLOCK));
+	EXPECT_EQ(MIB, run_file(self->loop, file, ENV_READ, 0, 0, self->buf, MIB));
+	for (int i = 0; i < MIB; i += 512)
+		ASSERT_EQ((i / BLOCK >= 1 && i / BLOCK < 9) ||
+			  (i / BLOCK >= 16 && i / BLOCK < 24) ? 0 : 't', self->buf[i]);
+	self->env->ops->file_close(self->env, file);
+}
+
+/* A loop device; -1: none to be had. */
+static int make_block_device(const char *path, char *name, size_t bytes)
+{
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	int number = control < 0 ? -1 : ioctl(control, LOOP_CTL_GET_FREE);
+	int fd, backing;
+
+	close(control);
+	snprintf(name, bytes, "/dev/loop%d", number);
+	fd = number < 0 ? -1 : open(name, O_RDWR | O_CLOEXEC);
+	backing = open(path, O_RDWR | O_CLOEXEC);
+	if (fd >= 0 && ioctl(fd, LOOP_SET_FD, backing) < 0) {
+		close(fd);
+		fd = -1;
+	}
+	close(backing);
+	return fd;
+}
+
+TEST_F(loop, block_device)
+{
+	struct env_file *file, *second;
+	uint64_t bytes;
+	char name[32];
+	int fd;
+
+	ASSERT_EQ(0, make_file(self->path, 4 * MIB));
+	fd = make_block_device(self->path, name, sizeof(name));
+	if (fd < 0)
+		SKIP(return, "no loop device here");
+	ASSERT_EQ(0, self->env->ops->file_open(self->env, name, &file, &bytes));
+	EXPECT_EQ(4u * MIB, bytes);
+	EXPECT_EQ(-EBUSY, self->env->ops->file_open(self->env, name, &second, &bytes));
+	EXPECT_EQ(-1, open(name, O_RDWR | O_EXCL));
+	memset(self->buf, 'b', MIB);
+	EXPECT_EQ(MIB, run_file(self->loop, file, ENV_WRITE, ENV_DSYNC, MIB, self->buf, MIB));
+	EXPECT_EQ(8 * BLOCK, run_file(self->loop, file, ENV_ZERO, 0, MIB, NULL, 8 * BLOCK));
+	EXPECT_EQ(8 * BLOCK, run_file(self->loop, file, ENV_ZERO, ENV_UNMAP, MIB + 16 * BLOCK,
+				      NULL, 8 * BLOCK));
+	EXPECT_EQ(0, run_file(self->loop, file, ENV_FLUSH, 0, 0, NULL, 0));
+	EXPECT_EQ(MIB, run_file(self->loop, file, ENV_READ, 0, MIB, self->buf, MIB));
+	for (int i = 0; i < MIB; i += 512)
+		ASSERT_EQ(i / BLOCK < 8 || (i / BLOCK >= 16 && i / BLOCK < 24) ? 0 : 'b',
+			  self->buf[i]);
+	EXPECT_EQ(-EIO, run_file(self->loop, file, ENV_READ, 0, 4 * MIB, self->buf, BLOCK));
+	self->env->ops->file_close(self->env, file);
+	ioctl(fd, LOOP_CLR_FD);
+	close(fd);
+}
+
 /* The ring. */
 
 TEST_F(loop, ring_is_mapped_twice)
@@ -259,6 +359,68 @@ TEST_F(loop, ring_is_mapped_twice)
 	EXPECT_EQ('y', ring[3 * BLOCK - 1]);
 	self->env->ops->file_close(self->env, file);
 	self->env->ops->ring_free(self->env, ring, RING_BYTES);
+}
+
+/* Without the right to pin memory rings work all the same. */
+TEST_F(loop, ring_without_privilege)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct none[2] = { 0 };
+	struct rlimit limit = { RING_BYTES, RING_BYTES };
+	struct env_file *file;
+	uint64_t bytes;
+	char error[256];
+	struct loop *loop;
+	struct env *env;
+	char *ring;
+
+	ASSERT_EQ(0, make_file(self->path, MIB));
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &limit));
+	ASSERT_EQ(0, syscall(SYS_capset, &header, none));
+	ASSERT_EQ(0, loop_create(&loop, error, sizeof(error))) TH_LOG("%s", error);
+	env = loop_env(loop);
+	ring = env->ops->ring_alloc(env, RING_BYTES);
+	ASSERT_NE(NULL, ring);
+	ASSERT_EQ(0, env->ops->file_open(env, self->path, &file, &bytes));
+	EXPECT_EQ(BLOCK, run_file(loop, file, ENV_WRITE, ENV_DSYNC, 0, ring, BLOCK));
+	env->ops->file_close(env, file);
+	env->ops->ring_free(env, ring, RING_BYTES);
+	loop_destroy(loop);
+}
+
+static int forbid_io_uring(int err)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | err),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = 4, .filter = filter };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -1;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+TEST(io_uring_forbidden)
+{
+	struct loop *loop;
+	char error[256];
+
+	ASSERT_EQ(0, forbid_io_uring(EPERM));
+	EXPECT_EQ(-EPERM, loop_create(&loop, error, sizeof(error)));
+	EXPECT_NE(NULL, strstr(error, "kernel.io_uring_disabled"));
+}
+
+TEST(io_uring_missing)
+{
+	struct loop *loop;
+	char error[256];
+
+	ASSERT_EQ(0, forbid_io_uring(ENOSYS));
+	EXPECT_EQ(-ENOSYS, loop_create(&loop, error, sizeof(error)));
+	EXPECT_NE(NULL, strstr(error, "CONFIG_IO_URING"));
 }
 
 TEST_F(loop, rings_come_and_go)
