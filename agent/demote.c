@@ -47,8 +47,8 @@ static void succeed(struct node *node)
 	node->demote.req = NULL;
 	node_say(node, 5, "demoted", NULL, "resource %s is secondary on %s", node->conf.name,
 		 node->self->name);
-	if (node->demote.then_down) {
-		node_work_end(node);
+	if (node->demote.then_down && !node->close_done) {
+		node->work = NODE_WORK_NONE;
 		node_down(node, req);
 		return;
 	}
@@ -80,6 +80,10 @@ static void opened(void *ctx, int error)
 	if (error || replica_state(node->replica)->damage != REPLICA_OK) {
 		fail_for_good(node, error ? strerror(-error) :
 			      replica_state(node->replica)->damage_text);
+		return;
+	}
+	if (replica_state(node->replica)->meta->state != REPRISE_STORE_UNCLEAN) {
+		fail_for_good(node, "its record does not say that it was primary");
 		return;
 	}
 	replica_release(node->replica);

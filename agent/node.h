@@ -211,7 +211,8 @@ void node_adopt(struct node *node, const struct nl_resource *res);
  * goes on.  A work under way is ended first.  @done is called once, later.
  */
 void node_close(struct node *node, void (*done)(struct node *node, int error));
-void node_reload(struct node *node, struct ctl_request *req, const struct conf *conf);
+/* A new configuration while up.  0, or -errno with @error in words. */
+int node_reload(struct node *node, const struct conf *conf, char *error, size_t bytes);
 void node_freeze(struct node *node, struct ctl_request *req);
 void node_resume(struct node *node, struct ctl_request *req);
 int node_make_replica(struct node *node);

@@ -98,7 +98,9 @@ static void withdraw(struct node *node)
 	p->phase = PROMOTE_UNDOING;
 	ask(node, WIRE_WITHDRAW, p->asked);
 	p->asked = 0;
-	if (p->self_left)
+	if (p->self_left && node->meta.state == REPRISE_STORE_UNCLEAN)
+		finish_failed(node);
+	else if (p->self_left)
 		replica_unleave(node->replica, unleft, node);
 }
 
@@ -430,7 +432,10 @@ static void compare(struct node *node)
 	p->waiting = candidates(node);
 	p->phase = PROMOTE_SETTLING;
 	ctl_progress(p->req, 30, "applying what is in the log");
-	replica_settle(node->replica, enter, node);
+	if (node->meta.state == REPRISE_STORE_UNCLEAN)
+		enter(node, 0);
+	else
+		replica_settle(node->replica, enter, node);
 }
 
 static void self_left(void *ctx, int error)
@@ -454,6 +459,13 @@ static void self_left(void *ctx, int error)
 		finish_failed(node);
 		return;
 	}
+	compare(node);
+}
+
+/* A crashed primary has no session, and its log has nothing of its timeline. */
+static void crash_left(struct node *node)
+{
+	node->promote.self_left = true;
 	compare(node);
 }
 
@@ -617,7 +629,10 @@ static void begin(struct node *node)
 	node_tell_peers(node);
 	ask(node, WIRE_LEAVE, p->asked);
 	ctl_progress(p->req, 10, "asking peers to accept");
-	replica_leave(node->replica, self_left, node);
+	if (node->meta.state == REPRISE_STORE_UNCLEAN)
+		crash_left(node);
+	else
+		replica_leave(node->replica, self_left, node);
 }
 
 void node_promote(struct node *node, struct ctl_request *req, bool force)
