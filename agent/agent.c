@@ -273,7 +273,7 @@ static int load_conf(struct agent *agent, const char *name, struct conf *conf, c
 	if (err)
 		return err;
 	if (!conf_node_by_name(conf, agent->options.node_name)) {
-		snprintf(error, bytes, "%s: this node, %s, is not in it", path,
+		snprintf(error, bytes, "this node, %s, is not in its configuration",
 			 agent->options.node_name);
 		return -ENOENT;
 	}
