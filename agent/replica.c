@@ -14,6 +14,13 @@
 
 static void notify_fired(struct env_timer *timer);
 
+static bool is_quiet(const struct replica *replica)
+{
+	return !replica->session.active && !replica->log.writing && !apply_running(replica) &&
+	       replica->record.phase == RECORD_IDLE &&
+	       (replica->recover.phase == RECOVER_IDLE || replica->recover.phase == RECOVER_DONE);
+}
+
 static int init_parts(struct replica *replica)
 {
 	struct env *env = replica->config.env;
@@ -65,12 +72,10 @@ struct replica *replica_create(const struct replica_config *config)
 	return replica;
 }
 
-void replica_destroy(struct replica *replica)
+void replica_abandon(struct replica *replica)
 {
 	struct env *env = replica->config.env;
 
-	assert(!replica->opened || replica->closed || replica->released);
-	assert(!replica->session.active && !replica->log.writing && !apply_running(replica));
 	env_timer_clear(env, &replica->notify_timer);
 	env_timer_clear(env, &replica->apply.timer);
 	env_timer_clear(env, &replica->log.full_timer);
@@ -80,6 +85,13 @@ void replica_destroy(struct replica *replica)
 	append_exit(replica);
 	apply_exit(replica);
 	free(replica);
+}
+
+void replica_destroy(struct replica *replica)
+{
+	assert(!replica->opened || replica->closed || replica->released);
+	assert(is_quiet(replica));
+	replica_abandon(replica);
 }
 
 const struct replica_state *replica_state(const struct replica *replica)
@@ -121,13 +133,6 @@ void replica_take_meta(struct replica *replica)
 	replica->log.commit = replica->log.last_commit = 0;
 	replica->log.unapplied_bytes = 0;
 	replica->log.tail = NULL;
-}
-
-static bool is_quiet(const struct replica *replica)
-{
-	return !replica->session.active && !replica->log.writing && !apply_running(replica) &&
-	       replica->record.phase == RECORD_IDLE &&
-	       (replica->recover.phase == RECOVER_IDLE || replica->recover.phase == RECOVER_DONE);
 }
 
 bool replica_busy(const struct replica *replica)

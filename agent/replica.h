@@ -84,6 +84,11 @@ typedef void (*replica_done)(void *ctx, int error);	/* 0 or -errno */
 /* NULL: no memory.  Nothing is read yet. */
 struct replica *replica_create(const struct replica_config *config);
 void replica_destroy(struct replica *replica);	/* closed, or never opened */
+/*
+ * Forget everything, whatever is in flight: only where the whole process is
+ * simulated to have died, and its requests with it.
+ */
+void replica_abandon(struct replica *replica);
 const struct replica_state *replica_state(const struct replica *replica);
 
 /*

@@ -180,6 +180,9 @@ static struct segment *begin_segment(struct replica *replica)
 		relieve(replica, segment);
 		return NULL;
 	}
+	/* Being read by a window, for frames without operations behind the last one. */
+	if (replica->apply.cursor.segment == segment && apply_running(replica))
+		return NULL;
 	if (log->stalled) {
 		log->stalled = false;
 		env_timer_clear(replica->config.env, &log->full_timer);

@@ -79,8 +79,10 @@ void apply_skip_segment(struct replica *replica)
 	struct log_cursor *cursor = &replica->apply.cursor;
 	struct segment *next = append_segment_after(replica, cursor->segment->head.ordinal);
 
-	/* What is applied is below the segment's end, or it would not go. */
+	/* Only frames without operations can be left in it. */
 	assert(!apply_running(replica));
+	assert(replica->log.unapplied_bytes >= cursor->segment->end - cursor->offset);
+	replica->log.unapplied_bytes -= cursor->segment->end - cursor->offset;
 	*cursor = (struct log_cursor){ .segment = next };
 	if (next) {
 		cursor->offset = next->head.first_offset;
@@ -481,8 +483,7 @@ static bool may_start(struct replica *replica)
 {
 	struct replica_apply *apply = &replica->apply;
 
-	if (apply_running(replica) || replica_failed(replica) || !apply_possible(replica) ||
-	    replica->recover.phase != RECOVER_DONE)
+	if (replica_failed(replica) || !apply_possible(replica))
 		return false;
 	assert(apply->cursor.segment);
 	/* What the record does not name might be lost without a trace. */
@@ -496,8 +497,10 @@ static bool may_start(struct replica *replica)
 
 void apply_advance(struct replica *replica)
 {
-	if (!apply_running(replica))
-		normalize(replica);
+	/* Before the log is known, a segment only seems to end where it begins. */
+	if (apply_running(replica) || replica->recover.phase != RECOVER_DONE)
+		return;
+	normalize(replica);
 	if (!may_start(replica))
 		return;
 	if (in_ring(replica, &replica->apply.cursor))

@@ -55,7 +55,7 @@ static void note_frame(struct replica *replica, const struct frame *frame)
 		replica->session.ack_due = true;
 }
 
-/* Can the frame, whose header is there, ever be complete in the ring and fit a segment? */
+/* The header, if it is there, is valid: is there no room for such a frame in the ring or a segment? */
 static bool too_large(const struct replica *replica)
 {
 	const struct replica_ring *ring = &replica->ring;
@@ -82,7 +82,7 @@ static void verify(struct replica *replica)
 		error = log_frame_at(replica_ring_at(replica, ring->verified),
 				     ring->received - ring->verified, &replica->expect,
 				     replica->state.received + 1, &frame, why);
-		if (error == -EAGAIN && too_large(replica)) {
+		if ((!error || error == -EAGAIN) && too_large(replica)) {
 			error = -EINVAL;
 			snprintf(why, sizeof(why), "it is larger than the receive ring or a log segment");
 		}
@@ -326,7 +326,7 @@ int replica_session_start(struct replica *replica, struct env_conn *conn, uint64
 bool replica_session_stop(struct replica *replica, const char *reason)
 {
 	if (!replica->session.active)
-		return false;
+		return replica->session.over;
 	session_end(replica, false, "%s", reason);
 	replica_pump(replica);
 	return true;

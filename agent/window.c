@@ -5,7 +5,6 @@
  * an operation begins at most one piece, so n operations give at most 2n - 1
  * pieces, in O(n log n).
  */
-#define _GNU_SOURCE
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
