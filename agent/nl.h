@@ -89,7 +89,7 @@ int nl_list(struct nl *nl, struct nl_resource **list, size_t *count);
  * peers (node, name).  The caller keeps (and may close) its descriptors.
  */
 int nl_start(struct nl *nl, const struct nl_resource *res);
-/* durability, on_peer_loss, timeout_ms, queue_kib of @res. */
+/* durability, on_peer_loss, timeout_ms, queue_kib of @res; 0: leave it as it is. */
 int nl_set(struct nl *nl, const struct nl_resource *res);
 /*
  * Stop being primary.  On success *@seq is the last seq and volumes[] of @res

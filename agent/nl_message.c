@@ -393,12 +393,18 @@ bool nl_build_name(struct nlmsghdr *nlh, size_t bytes, const char *name)
 	return mnl_attr_put_strz_check(nlh, bytes, REPRISE_A_NAME, name);
 }
 
+/* What is not set is left as it is, or to the kernel's default. */
+static bool put_setting(struct nlmsghdr *nlh, size_t bytes, uint16_t attr, uint32_t value)
+{
+	return !value || mnl_attr_put_u32_check(nlh, bytes, attr, value);
+}
+
 bool nl_build_settings(struct nlmsghdr *nlh, size_t bytes, const struct nl_resource *res)
 {
-	return mnl_attr_put_u32_check(nlh, bytes, REPRISE_A_DURABILITY, res->durability) &&
-	       mnl_attr_put_u32_check(nlh, bytes, REPRISE_A_ON_PEER_LOSS, res->on_peer_loss) &&
-	       mnl_attr_put_u32_check(nlh, bytes, REPRISE_A_TIMEOUT_MS, res->timeout_ms) &&
-	       mnl_attr_put_u32_check(nlh, bytes, REPRISE_A_QUEUE_KIB, res->queue_kib);
+	return put_setting(nlh, bytes, REPRISE_A_DURABILITY, res->durability) &&
+	       put_setting(nlh, bytes, REPRISE_A_ON_PEER_LOSS, res->on_peer_loss) &&
+	       put_setting(nlh, bytes, REPRISE_A_TIMEOUT_MS, res->timeout_ms) &&
+	       put_setting(nlh, bytes, REPRISE_A_QUEUE_KIB, res->queue_kib);
 }
 
 static bool put_volume(struct nlmsghdr *nlh, size_t bytes, const struct nl_volume *volume)
