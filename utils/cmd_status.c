@@ -26,7 +26,7 @@ json_t *status_collect(const struct options *options, const char *resource)
 	}
 	answer = json_pack("{s:b, s:s, s:s}", "ok", true, "agent", ask_words(err), "node",
 			   resources_node_name(options, name, sizeof(name)));
-	json_object_set_new(answer, "resources", status_local(options, resource));
+	json_object_set_new(answer, "resources", status_local(options, resource, ask_words(err)));
 	return answer;
 }
 

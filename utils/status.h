@@ -20,8 +20,11 @@
  */
 json_t *status_collect(const struct options *options, const char *resource);
 
-/* The resources' array as kernel and disks show it; @resource NULL: all. */
-json_t *status_local(const struct options *options, const char *resource);
+/*
+ * The resources' array as kernel and disks show it; @resource NULL: all.
+ * @agent: why the agent did not answer, in words.
+ */
+json_t *status_local(const struct options *options, const char *resource, const char *agent);
 
 /* In words, on stdout. */
 void status_print(const json_t *status);

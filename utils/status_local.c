@@ -16,8 +16,6 @@
 #include "say.h"
 #include "status.h"
 
-#define NO_AGENT "the agent is not running"
-
 static void set_string(json_t *object, const char *name, const char *text)
 {
 	json_object_set_new(object, name, json_string(text));
@@ -80,7 +78,23 @@ static json_t *kernel_peer(const struct nl_peer *p)
 	return object;
 }
 
-static void add_health(json_t *object, const struct nl_resource *res)
+/* What was asked for, and why the agent did not answer, in words. */
+struct look {
+	const struct options *options;
+	const char *agent;
+};
+
+static void set_health(json_t *object, const char *health, const struct look *look,
+		       const char *consequence)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s: %s", look->agent, consequence);
+	set_string(object, "health", health);
+	set_string(object, "health_text", text);
+}
+
+static void add_health(json_t *object, const struct nl_resource *res, const struct look *look)
 {
 	unsigned int missing = 0;
 	uint64_t errors = 0;
@@ -89,26 +103,26 @@ static void add_health(json_t *object, const struct nl_resource *res)
 		missing += res->peers[i].state != REPRISE_PEER_CONNECTED;
 	for (unsigned int i = 0; i < res->nr_volumes; i++)
 		errors += res->volumes[i].io_errors;
-	set_string(object, "health", errors || res->frozen ? "failed" : "degraded");
 	if (errors)
-		set_string(object, "health_text", "the backing device has failed; " NO_AGENT);
+		set_health(object, "failed", look, "and the backing device has failed");
 	else if (res->frozen)
-		set_string(object, "health_text", "I/O is frozen, and " NO_AGENT);
+		set_health(object, "failed", look, "and I/O is frozen");
 	else if (missing)
-		set_string(object, "health_text", NO_AGENT ": I/O goes on, but nobody reconnects "
-			   "what is disconnected");
+		set_health(object, "degraded", look, "I/O goes on, but nobody reconnects what is "
+			   "disconnected");
 	else
-		set_string(object, "health_text", NO_AGENT ": I/O and mirroring go on, but a lost "
+		set_health(object, "degraded", look, "I/O and mirroring go on, but a lost "
 			   "connection would stay lost");
 }
 
-static json_t *from_kernel(const struct nl_resource *res)
+static json_t *from_kernel(const struct nl_resource *res, const struct look *look)
 {
 	json_t *object = json_object(), *volumes = json_array(), *peers = json_array();
+	char name[256];
 
 	set_string(object, "name", res->name);
 	as_json_set_id(object, "id", res->id);
-	set_number(object, "node", res->node);
+	set_string(object, "node", resources_node_name(look->options, name, sizeof(name)));
 	set_string(object, "source", "kernel");
 	set_string(object, "role", "primary");
 	set_string(object, "state", "unclean");
@@ -128,7 +142,7 @@ static json_t *from_kernel(const struct nl_resource *res)
 		json_array_append_new(peers, kernel_peer(&res->peers[i]));
 	json_object_set_new(object, "volumes", volumes);
 	json_object_set_new(object, "peers", peers);
-	add_health(object, res);
+	add_health(object, res, look);
 	return object;
 }
 
@@ -165,7 +179,8 @@ static json_t *unreadable(const char *name, const char *why)
 	return object;
 }
 
-static json_t *disk_peer(const struct conf_node *node, const struct meta *meta)
+static json_t *disk_peer(const struct conf_node *node, const struct meta *meta,
+			 const struct look *look)
 {
 	json_t *object = json_object();
 	const struct meta_peer *absent = NULL;
@@ -174,7 +189,7 @@ static json_t *disk_peer(const struct conf_node *node, const struct meta *meta)
 	for (unsigned int i = 0; i < meta->nr_peers; i++)
 		if (meta->peers[i].node == node->id && meta->peers[i].absent)
 			absent = &meta->peers[i];
-	snprintf(text, sizeof(text), NO_AGENT);
+	snprintf(text, sizeof(text), "%s", look->agent);
 	if (absent)
 		snprintf(text, sizeof(text), "writes were completed without it since %s",
 			 say_time(absent->since_realtime_ns, when));
@@ -220,7 +235,8 @@ static void add_position(json_t *object, const struct meta *meta)
 		set_number(object, "left_at", meta->left_seq);
 }
 
-static json_t *from_disk(const struct conf *conf, const struct conf_node *node)
+static json_t *from_disk(const struct conf *conf, const struct conf_node *node,
+			 const struct look *look)
 {
 	json_t *object, *volumes = json_array(), *peers = json_array();
 	struct meta_volume volume;
@@ -237,7 +253,7 @@ static json_t *from_disk(const struct conf *conf, const struct conf_node *node)
 	object = json_object();
 	set_string(object, "name", conf->name);
 	as_json_set_id(object, "id", conf->id);
-	set_number(object, "node", node->id);
+	set_string(object, "node", node->name);
 	set_string(object, "source", "disk");
 	set_string(object, "role", "secondary");
 	set_string(object, "state", meta_state_name(meta.state));
@@ -249,26 +265,25 @@ static json_t *from_disk(const struct conf *conf, const struct conf_node *node)
 		json_array_append_new(volumes, disk_volume(conf, &node->volumes[i]));
 	for (unsigned int i = 0; i < conf->nr_nodes; i++)
 		if (&conf->nodes[i] != node)
-			json_array_append_new(peers, disk_peer(&conf->nodes[i], &meta));
+			json_array_append_new(peers, disk_peer(&conf->nodes[i], &meta, look));
 	json_object_set_new(object, "volumes", volumes);
 	json_object_set_new(object, "peers", peers);
-	set_string(object, "health", "failed");
-	set_string(object, "health_text", NO_AGENT ": nothing is received; this is what the disk "
-		   "says");
+	set_health(object, "failed", look, "nothing is known to be received; this is what the "
+		   "disk says");
 	return object;
 }
 
-static json_t *from_configuration(const struct options *options, const char *name)
+static json_t *from_configuration(const struct look *look, const char *name)
 {
 	const struct conf_node *node;
 	struct conf conf;
 	char text[512];
 
-	if (!resources_try(options, name, &conf, text, sizeof(text)))
+	if (!resources_try(look->options, name, &conf, text, sizeof(text)))
 		return unreadable(name, text);
-	node = resources_own_node(options, &conf, true);
+	node = resources_own_node(look->options, &conf, true);
 	if (node)
-		return from_disk(&conf, node);
+		return from_disk(&conf, node, look);
 	snprintf(text, sizeof(text), "none of its nodes is called like this one (see --node)");
 	return unreadable(name, text);
 }
@@ -281,8 +296,9 @@ static bool in_list(const struct nl_resource *list, size_t count, const char *na
 	return false;
 }
 
-json_t *status_local(const struct options *options, const char *resource)
+json_t *status_local(const struct options *options, const char *resource, const char *agent)
 {
+	struct look look = { options, agent };
 	struct resource_names names = { .count = 0 };
 	struct nl_resource *list = NULL;
 	json_t *array = json_array();
@@ -293,7 +309,7 @@ json_t *status_local(const struct options *options, const char *resource)
 		count = 0;
 	for (size_t i = 0; i < count; i++)
 		if (!resource || !strcmp(list[i].name, resource))
-			json_array_append_new(array, from_kernel(&list[i]));
+			json_array_append_new(array, from_kernel(&list[i], &look));
 	if (resource) {
 		snprintf(names.names[0], sizeof(names.names[0]), "%s", resource);
 		names.count = 1;
@@ -302,7 +318,7 @@ json_t *status_local(const struct options *options, const char *resource)
 	}
 	for (unsigned int i = 0; i < names.count; i++)
 		if (!in_list(list, count, names.names[i]))
-			json_array_append_new(array, from_configuration(options, names.names[i]));
+			json_array_append_new(array, from_configuration(&look, names.names[i]));
 	free(list);
 	nl_close(nl);
 	return array;
