@@ -150,7 +150,7 @@ static int read_volume(struct genl_info *info, struct nlattr *nest, struct repri
 	}
 	volume->number = nla_get_u16(tb[REPRISE_V_NUMBER]);
 	volume->minor = tb[REPRISE_V_MINOR] ? nla_get_s32(tb[REPRISE_V_MINOR]) : -1;
-	if (volume->minor < -1 || volume->minor > MINORMASK) {
+	if (volume->minor < -1 || volume->minor > (int)MINORMASK) {
 		say(info, "a minor number is out of range");
 		return -ERANGE;
 	}

@@ -418,7 +418,7 @@ static void session_lose(struct reprise_session *session, const char *reason)
 	kernel_sock_shutdown(session->socket, SHUT_RDWR);
 	wake_up_all(&session->wait);
 	queue_work(reprise_slow_wq, &session->reap_work);
-	pr_info("reprise %s: lost peer %s: %s\n", res->name, peer->name, reason);
+	pr_info("reprise %s: session with %s ended: %s\n", res->name, peer->name, reason);
 	reprise_netlink_event(res, REPRISE_EVENT_PEER_LOST, session->node, reason, -1);
 	if (freeze)
 		reprise_netlink_event(res, REPRISE_EVENT_FROZEN, session->node, reason, -1);

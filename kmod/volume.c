@@ -17,7 +17,7 @@
 #include "request.h"
 #include "volume.h"
 
-enum { MAX_MINOR = MINORMASK };
+enum { MAX_MINOR = (int)MINORMASK };
 
 static int reprise_major;
 static DEFINE_IDA(minors);
