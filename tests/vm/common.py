@@ -9,7 +9,7 @@ VM_DIR = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(VM_DIR))
 BUILD = os.environ.get("REPRISE_BUILD") or os.path.join(TOP, "build")
 TOOLS = os.path.join(BUILD, "tests", "vm")
-EVIDENCE = os.path.join(BUILD, "vm")
+EVIDENCE = os.environ.get("REPRISE_VM_EVIDENCE") or os.path.join(BUILD, "vm")
 
 GUESTS_MAX = 3
 

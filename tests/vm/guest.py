@@ -23,7 +23,7 @@ from qmp import Qmp
 BOOT_TRIES = int(os.environ.get("REPRISE_VM_BOOT_TRIES", "3"))
 BOOT_LIMIT_S = int(os.environ.get("REPRISE_VM_BOOT_LIMIT", "150"))
 HANG_LIMIT_S = int(os.environ.get("REPRISE_VM_HANG_LIMIT", "180"))
-PING_EVERY_S = 15
+PING_EVERY_S = min(15, HANG_LIMIT_S / 4)
 STOP_LIMIT_S = 60
 MARK_LIMIT_S = 30
 
@@ -251,7 +251,7 @@ class Guest:
         try:
             with Qmp(self.qmp_path) as qmp:
                 text = qmp.human("info registers -a") + qmp.human("info status")
-                with open(self.qemu_log, "a") as f:
+                with open(self.qemu_log + ".registers", "w") as f:
                     f.write(text)
                 qmp.execute("inject-nmi")
         except (OSError, VmError) as e:

@@ -3,8 +3,9 @@
  * A disk with a volatile write cache that can lose its power: an nbdkit plugin.
  *
  * A write goes into a list of unflushed writes and into an image of the
- * current content, which serves reads; only a FLUSH (or FUA, for its own
- * write) carries it to the durable file. A power cut decides for each
+ * current content, which serves reads; only a FLUSH carries it to the durable
+ * file (or FUA, which here takes the older writes along, for the sake of
+ * overlaps; QEMU sends none to a disk with a cache). A power cut decides for each
  * unflushed write whether it reached the medium: wholly, not at all, or torn,
  * some of its sectors only. Decisions are independent, so a later write may
  * survive an earlier one, and they depend on nothing but the seed and the list.

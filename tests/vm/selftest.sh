@@ -5,7 +5,7 @@
 # Tests of the test machine itself: what the other tests rely on when they
 # believe what it says. First the power-cut disk alone (no guest), then two
 # guests of different kernels, then what a killed test leaves behind, then
-# tests/vm/run. Takes about a minute and a half.
+# tests/vm/run. Takes two to five minutes.
 
 DIR=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/vm/lib.sh
@@ -26,10 +26,15 @@ fi
 
 # Not below /tmp: scripts in here are run in guests.
 WORK=$(mktemp -d "$BUILD/vm-selftest.XXXXXX")
+export REPRISE_VM_EVIDENCE=$WORK/evidence
 
 vm_cleanup()
 {
-	rm -rf "$WORK"
+	if [ "$KTAP_CNT_FAIL" = 0 ]; then
+		rm -rf "$WORK"
+	else
+		ktap_print_msg "the evidence is in $WORK"
+	fi
 }
 
 # The power-cut disk alone
@@ -388,6 +393,44 @@ test_kill_session()
 	bash -c ". '$DIR/lib.sh'; vm_init --guests 1" && nothing_left
 }
 
+# What the machine says of its own failures
+
+test_boot_death()
+{
+	local dir
+
+	REPRISE_VM_BOOT_TRIES=2 VM_TITLE=boot-death bash -c "
+		. '$DIR/lib.sh'
+		vm_start dead --append rdinit=/nonexistent || {
+			vm_info | sed -n 's/^dir //p' >'$WORK/death.dir'
+			exit 125
+		}" 2>"$WORK/death.err"
+	[ $? = 125 ] || return 1
+	dir=$(<"$WORK/death.dir")
+	[ "$(grep -c 'EVENT.*did not boot' "$WORK/death.err")" = 2 ] &&
+		grep -q '2 guest death(s)' "$WORK/death.err" &&
+		grep -q 'Kernel panic' "$dir/dead.1.console"
+}
+
+# QEMU is stopped behind the session's back. The test does not look.
+test_hang()
+{
+	local dir
+
+	REPRISE_VM_HANG_LIMIT=12 VM_TITLE=hang bash -c "
+		. '$DIR/lib.sh'
+		vm_start hung || exit 1
+		vm_info | sed -n 's/^dir //p' >'$WORK/hang.dir'
+		(echo '{\"execute\":\"qmp_capabilities\"}{\"execute\":\"stop\"}'
+			sleep 1) | socat - UNIX:\$(dirname \$VM_SOCKET)/hung.1.qmp
+		vm_exec hung sleep 1000
+		exit 0" >/dev/null 2>"$WORK/hang.err"
+	[ $? = 125 ] || return 1
+	dir=$(<"$WORK/hang.dir")
+	grep -q 'EVENT.*hung: no answer' "$WORK/hang.err" &&
+		grep -q RIP= "$dir"/hung.1.qemu.registers
+}
+
 # tests/vm/run
 
 in_guest()
@@ -467,7 +510,7 @@ machine_tests=(test_kernels test_exec test_exec_timeout test_exec_concurrent
 disk_tests=(test_disk_random_repeats test_disk_drop_keeps_flushed
 	test_disk_keep_keeps_all)
 last_tests=(test_kill_driver test_terminate_driver test_time_limit
-	test_kill_session test_run test_run_one)
+	test_kill_session test_boot_death test_hang test_run test_run_one)
 
 # selftest.sh [REGEX]: only the tests whose names match.
 ONLY=$1

@@ -36,6 +36,7 @@ CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x20000000, 0x40000000
 MS_REC, MS_PRIVATE = 0x4000, 0x40000
 TERM_GRACE_S = 15
 STATUS_TIME_OVER = 77
+EVIDENCE_MAX = 50
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -60,7 +61,10 @@ class Session:
         stamp = time.strftime("%H%M%S")
         self.dir = tempfile.mkdtemp(prefix=f"{title}-{stamp}-", dir=EVIDENCE)
         self.disk_dir = os.path.join(self.dir, "disks")
-        self.lock_fd = slots.try_lock(os.path.join(self.dir, "lock"))
+        # Held until this process ends; says that the directory is in use.
+        self.lock_fd = -1
+        while self.lock_fd < 0:
+            self.lock_fd = slots.try_lock(os.path.join(self.dir, "lock"))
         # Unix sockets need a short path.
         self.run_dir = tempfile.mkdtemp(prefix="reprise-vm-")
         os.symlink(self.run_dir, os.path.join(self.dir, "run"))
@@ -321,16 +325,21 @@ def remove_leftovers(directory):
 
 
 def sweep():
-    """Removes what sessions left that were killed."""
+    """Removes what sessions left that were killed, and the oldest evidence."""
     os.makedirs(EVIDENCE, exist_ok=True)
+    free = []
     for name in os.listdir(EVIDENCE):
-        lock = os.path.join(EVIDENCE, name, "lock")
-        if os.path.exists(lock):
-            fd = slots.try_lock(lock)
+        path = os.path.join(EVIDENCE, name)
+        try:
+            fd = slots.try_lock(os.path.join(path, "lock"))
             if fd >= 0:
-                remove_leftovers(os.path.dirname(lock))
-                os.unlink(lock)
+                remove_leftovers(path)
+                free.append((os.path.getmtime(path), path))
                 os.close(fd)
+        except OSError:
+            continue  # a file, or its session is removing it right now
+    for _, path in sorted(free)[:-EVIDENCE_MAX]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def inner(driver, guests, time_limit, title):
