@@ -58,7 +58,11 @@ static void write_text(FILE *file, const char *resource, const struct new_node *
 	fprintf(file, "# Resource %s: the same file on every node; see reprise.conf(5).\n", resource);
 	fprintf(file, "id = \"%s\"\nkey = \"%s\"\n\n", id, key);
 	fprintf(file, "durability = write       # write, memory, flush, async\n"
-		"on-peer-loss = alone     # freeze, alone\n\n"
+		"on-peer-loss = alone     # freeze, alone\n"
+		"timeout = \"6s\"\n"
+		"log-size = \"512MiB\"\n"
+		"segment-size = \"64MiB\"\n"
+		"unapplied = \"32MiB\"\n\n"
 		"volume 0 { }\n");
 	for (unsigned int i = 0; i < nr_nodes; i++)
 		fprintf(file, "\nnode %s {\n  id = %u\n  address = \"%s\"\n  log = \"%s\"\n"

@@ -192,7 +192,7 @@ check "new" 0 "next: |then on each node" r new pg --node "$alpha" --node "$beta"
 check "new, mode" 0 "^600$" stat -c %a "$tmp/etc/pg.conf"
 check "new never overwrites" 1 "stays as it is" r new pg --node "$alpha" --node "$beta"
 check "new, as JSON" 1 '"code":"exists"' r new pg --json --node "$alpha" --node "$beta"
-sed -i 's/^volume 0/log-size = "32MiB"\nsegment-size = "8MiB"\nunapplied = "8MiB"\n&/' "$tmp/etc/pg.conf"
+sed -i 's/^log-size.*/log-size = "32MiB"/; s/^segment-size.*/segment-size = "8MiB"/; s/^unapplied.*/unapplied = "8MiB"/' "$tmp/etc/pg.conf"
 
 # --- create -------------------------------------------------------------
 check "create without a device" 1 "truncate -s" a create pg
@@ -272,9 +272,9 @@ check "comments stay" 0 "# Resource pg" cat "$tmp/etc/pg.conf"
 check "mode stays" 0 "^600$" stat -c %a "$tmp/etc/pg.conf"
 check "rotate again" 0 "fresh key" r key rotate pg
 check "nothing is left behind" 0 "^pg.conf$" ls -A "$tmp/etc"
-sed -i 's/^durability/timeout = "5s" key = "x"\n#&/' "$tmp/etc/pg.conf"
+sed -i 's/^durability/queue = "8MiB" key = "x"\n#&/' "$tmp/etc/pg.conf"
 check "a broken file is refused" 1 "pg.conf:[0-9]+: 'key' was already set" r key rotate pg
-sed -i '/^timeout/d; s/^#durability/durability/' "$tmp/etc/pg.conf"
+sed -i '/^queue/d; s/^#durability/durability/' "$tmp/etc/pg.conf"
 
 # --- without an agent ---------------------------------------------------
 rm -f "$tmp/run/control.sock"
