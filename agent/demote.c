@@ -52,8 +52,9 @@ static void succeed(struct node *node)
 		node_down(node, req);
 		return;
 	}
-	ctl_reply(req, NULL);
+	/* peers are told first: who promotes one of them next comes after that */
 	node_work_end(node);
+	ctl_reply(req, NULL);
 }
 
 static void regained(void *ctx, int error)

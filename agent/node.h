@@ -258,6 +258,8 @@ void follow_consider(struct node *node);
 
 /* --- promote.c -------------------------------------------------------- */
 void node_promote(struct node *node, struct ctl_request *req, bool force);
+/* The node goes down: answer a promotion that has not begun. */
+void promote_abandon(struct node *node);
 void promote_peer_lost(struct node *node, struct peer *peer);
 void promote_left(struct node *node, struct peer *peer, const struct message_answer *answer);
 void promote_entered(struct node *node, struct peer *peer, const struct message_answer *answer);

@@ -25,6 +25,8 @@
 enum {
 	PROMOTE_TIMER_MS = 100,
 	PROMOTE_ATTACH_MIN_MS = 5000,
+	PROMOTE_PATIENCE_MS = 1500,
+	PROMOTE_RETRY_MS = 50,
 };
 
 static uint64_t now_ns(const struct node *node)
@@ -635,6 +637,57 @@ static void begin(struct node *node)
 		replica_leave(node->replica, self_left, node);
 }
 
+static void refuse(struct node *node)
+{
+	struct node_promote *p = &node->promote;
+	struct ctl_request *req = p->req;
+
+	env_timer_clear(node->home->env, &p->timer);
+	p->req = NULL;
+	ctl_fail(req, p->code, p->hint[0] ? p->hint : NULL, "%s", p->error);
+}
+
+/*
+ * Not yet begun.  What a peer told last may be older than what the operator
+ * did last (demoted it, brought it up): a refusal is final only after a while.
+ */
+static void try_begin(struct node *node)
+{
+	struct node_promote *p = &node->promote;
+	bool busy = node->work != NODE_WORK_NONE;
+
+	if (!busy && check(node)) {
+		if (kernel_ready(node))
+			begin(node);
+		else
+			refuse(node);
+		return;
+	}
+	if (busy)
+		set_error(node, "busy", "try again in a moment",
+			  "resource %s on %s is changing its role for a peer", node->conf.name,
+			  node->self->name);
+	if (node->close_done || !node->up || now_ns(node) >= p->deadline_ns)
+		refuse(node);
+	else
+		env_timer_set(node->home->env, &p->timer,
+			      now_ns(node) + PROMOTE_RETRY_MS * NS_PER_MS);
+}
+
+static void retry(struct env_timer *timer)
+{
+	try_begin((struct node *)((char *)timer - offsetof(struct node, promote.timer)));
+}
+
+void promote_abandon(struct node *node)
+{
+	if (!node->promote.req || node->work == NODE_WORK_PROMOTE)
+		return;
+	set_error(node, "busy", "", "resource %s is being taken down on %s", node->conf.name,
+		  node->self->name);
+	refuse(node);
+}
+
 void node_promote(struct node *node, struct ctl_request *req, bool force)
 {
 	struct node_promote *p = &node->promote;
@@ -643,15 +696,16 @@ void node_promote(struct node *node, struct ctl_request *req, bool force)
 		ctl_reply(req, json_pack("{s:o}", "devices", devices_json(node)));
 		return;
 	}
-	if (!node_work_free(node, req))
+	if (p->req) {
+		ctl_fail(req, "busy", "wait for it to finish",
+			 "resource %s is being promoted on %s already", node->conf.name,
+			 node->self->name);
 		return;
+	}
 	memset(p, 0, sizeof(*p));
 	p->req = req;
 	p->force = force;
-	if (check(node) && kernel_ready(node)) {
-		begin(node);
-		return;
-	}
-	p->req = NULL;
-	ctl_fail(req, p->code, p->hint[0] ? p->hint : NULL, "%s", p->error);
+	p->deadline_ns = now_ns(node) + PROMOTE_PATIENCE_MS * NS_PER_MS;
+	p->timer.fire = retry;
+	try_begin(node);
 }

@@ -209,6 +209,7 @@ void node_adopt(struct node *node, const struct nl_resource *res)
 static void stop_peers(struct node *node, const char *why)
 {
 	env_timer_clear(node->home->env, &node->tick);
+	promote_abandon(node);
 	for (unsigned int i = 0; i < node->nr_peers; i++) {
 		struct peer *peer = &node->peers[i];
 
