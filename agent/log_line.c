@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Where the agent's words go.  Lines that repeat within ten seconds are
- * counted and the count is added to the next one, so that a peer that cannot
+ * Where the agent's words go.  A line that comes too often within ten seconds
+ * is counted and the count is added to the next one, so that a peer that cannot
  * be reached for a week does not fill the disk.
  */
 #include "log_line.h"
@@ -40,28 +40,39 @@ void log_line_init(bool debug)
 	state.journal = stderr_is_journal();
 }
 
-bool log_line_admit(struct log_line_memory *memory, const char *line, uint64_t now_ns,
-		    unsigned int *hidden)
+/* The entry of @line, or the oldest. */
+static unsigned int find_entry(const struct log_line_memory *memory, const char *line)
 {
 	unsigned int oldest = 0;
 
-	*hidden = 0;
 	for (unsigned int i = 0; i < LOG_LINE_REMEMBERED; i++) {
-		if (memory->entries[i].line[0] && !strcmp(memory->entries[i].line, line)) {
-			if (now_ns - memory->entries[i].written_ns < REPEAT_NS) {
-				memory->entries[i].hidden++;
-				return false;
-			}
-			*hidden = memory->entries[i].hidden;
-			oldest = i;
-			break;
-		}
-		if (memory->entries[i].written_ns < memory->entries[oldest].written_ns)
+		if (!strcmp(memory->entries[i].line, line))
+			return i;
+		if (memory->entries[i].since_ns < memory->entries[oldest].since_ns)
 			oldest = i;
 	}
-	memory->entries[oldest].written_ns = now_ns;
-	memory->entries[oldest].hidden = 0;
-	snprintf(memory->entries[oldest].line, LOG_LINE_BYTES, "%s", line);
+	return oldest;
+}
+
+bool log_line_admit(struct log_line_memory *memory, const char *line, uint64_t now_ns,
+		    unsigned int *hidden)
+{
+	unsigned int i = find_entry(memory, line);
+	bool known = !strcmp(memory->entries[i].line, line);
+
+	*hidden = 0;
+	if (known && now_ns - memory->entries[i].since_ns < REPEAT_NS) {
+		if (memory->entries[i].written++ < LOG_LINE_BURST)
+			return true;
+		memory->entries[i].hidden++;
+		return false;
+	}
+	if (known)
+		*hidden = memory->entries[i].hidden;
+	memory->entries[i].since_ns = now_ns;
+	memory->entries[i].written = 1;
+	memory->entries[i].hidden = 0;
+	snprintf(memory->entries[i].line, LOG_LINE_BYTES, "%s", line);
 	return true;
 }
 
@@ -130,7 +141,7 @@ void log_line(int level, const char *resource, const char *peer, const char *tex
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	if (!log_line_admit(&state.memory, line, now.tv_sec * 1000000000ull + now.tv_nsec, &hidden))
 		return;
-	snprintf(repeated, sizeof(repeated), hidden ? "%s (and %u times more before)" : "%s", line,
+	snprintf(repeated, sizeof(repeated), hidden ? "%s (%u more of these were left out)" : "%s", line,
 		 hidden);
 	if (state.journal)
 		write_journal(level, resource, peer, repeated);

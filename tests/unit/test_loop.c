@@ -905,10 +905,11 @@ TEST(log_lines_that_repeat)
 	const uint64_t second = 1000000000;
 	unsigned int hidden;
 
-	EXPECT_TRUE(log_line_admit(&memory, "a", 100 * second, &hidden));
-	EXPECT_FALSE(log_line_admit(&memory, "a", 101 * second, &hidden));
-	EXPECT_TRUE(log_line_admit(&memory, "b", 102 * second, &hidden));
-	EXPECT_FALSE(log_line_admit(&memory, "a", 103 * second, &hidden));
+	for (int i = 0; i < LOG_LINE_BURST; i++)
+		EXPECT_TRUE(log_line_admit(&memory, "a", (100 + i) * second, &hidden));
+	EXPECT_FALSE(log_line_admit(&memory, "a", 107 * second, &hidden));
+	EXPECT_TRUE(log_line_admit(&memory, "b", 108 * second, &hidden));
+	EXPECT_FALSE(log_line_admit(&memory, "a", 109 * second, &hidden));
 	EXPECT_TRUE(log_line_admit(&memory, "a", 110 * second, &hidden));
 	EXPECT_EQ(2u, hidden);
 	for (int i = 0; i < 100; i++) {
