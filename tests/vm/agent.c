@@ -47,16 +47,16 @@ enum {
 };
 
 enum request_flag {
-	FLAG_STDIN = 1,		/* the host sends FRAME_STDIN */
-	FLAG_POWEROFF = 2,	/* no command: turn the machine off */
+	FLAG_STDIN = 1, /* the host sends FRAME_STDIN */
+	FLAG_POWEROFF = 2, /* no command: turn the machine off */
 };
 
 enum frame_type {
-	FRAME_STDIN = 'i',	/* host: bytes, none is end of file */
-	FRAME_SIGNAL = 's',	/* host: u32 signal for the process group */
+	FRAME_STDIN = 'i', /* host: bytes, none is end of file */
+	FRAME_SIGNAL = 's', /* host: u32 signal for the process group */
 	FRAME_STDOUT = 'o',
 	FRAME_STDERR = 'e',
-	FRAME_EXIT = 'x',	/* u32: exit status, or 128 + signal */
+	FRAME_EXIT = 'x', /* u32: exit status, or 128 + signal */
 };
 
 struct request {
@@ -75,12 +75,12 @@ struct frame {
 /* One running command, in the process that serves its connection. */
 struct command {
 	int sock;
-	int in;			/* write end, -1 once closed */
+	int in; /* write end, -1 once closed */
 	int out;
 	int err;
 	int pidfd;
 	pid_t pid;
-	char *pending;		/* standard input that the pipe has not taken */
+	char *pending; /* standard input that the pipe has not taken */
 	size_t pending_len;
 	size_t pending_done;
 };
@@ -254,8 +254,10 @@ static void serve_command(struct command *cmd)
 {
 	for (;;) {
 		struct pollfd p[] = {
-			{ .fd = cmd->pending ? -1 : cmd->sock, .events = POLLIN },
-			{ .fd = cmd->pending ? cmd->in : -1, .events = POLLOUT },
+			{ .fd = cmd->pending ? -1 : cmd->sock,
+			  .events = POLLIN },
+			{ .fd = cmd->pending ? cmd->in : -1,
+			  .events = POLLOUT },
 			{ .fd = cmd->out, .events = POLLIN },
 			{ .fd = cmd->err, .events = POLLIN },
 			{ .fd = cmd->pidfd, .events = POLLIN },

@@ -88,7 +88,7 @@ static struct entry *oldest;
 static struct entry **newest = &oldest;
 static unsigned int unflushed_writes;
 static uint64_t unflushed_bytes;
-static uint64_t cached_bytes;		/* memory held by the list */
+static uint64_t cached_bytes; /* memory held by the list */
 static unsigned int power_cycle;
 static unsigned int delay_us;
 static uint64_t flushes;
@@ -619,7 +619,8 @@ static int pc_flush(void *handle, uint32_t flags)
 
 static struct nbdkit_plugin plugin = {
 	.name = "powercut",
-	.description = "a disk with a volatile write cache that can lose its power",
+	.description =
+		"a disk with a volatile write cache that can lose its power",
 	.config = pc_config,
 	.config_complete = pc_config_complete,
 	.config_help = "file=, control=, sector=512|4096, cache_mib=",

@@ -270,23 +270,30 @@ test_cut_keep_and_stream()
 		[ "$(FROM=$(vm_disk_file a data) letters bash -c)" = AB- ]
 }
 
+# A file system that syncs its files, beside direct writes that nobody flushes;
+# the delay widens the window between a write and its flush.
 test_cut_under_load()
 {
 	local id file n
 
-	vm_boot a || return 1
-	id=$(vm_spawn a "$WORK/load" 'mkfs.ext4 -q /dev/vm/data && mount \
-		/dev/vm/data /mnt && i=0 && while :; do i=$((i + 1)); head -c 40000 \
-		/dev/urandom >/mnt/$i && sync /mnt/$i && sync /mnt && echo $i; done')
-	for ((n = 0; n < 100; n++)); do
+	vm_boot a && vm_disk_control a data 'delay 2000' >/dev/null || return 1
+	id=$(vm_spawn a "$WORK/load" 'mkfs.ext4 -q /dev/vm/data &&
+		mount /dev/vm/data /mnt && fallocate -l 4M /mnt/noise && sync || exit
+		while :; do dd if=/dev/urandom of=/mnt/noise bs=16k count=256 \
+			oflag=direct conv=notrunc status=none; done &
+		i=0; while :; do i=$((i + 1)); head -c 40000 /dev/urandom >/mnt/$i &&
+			sync /mnt/$i && sync /mnt && echo $i; done')
+	for ((n = 0; n < 300; n++)); do
 		[ "$(wc -l <"$WORK/load")" -lt 20 ] || break
 		sleep 0.2
 	done
-	vm_cut a 7 random 2>/dev/null
+	vm_cut a 7 random 2>"$WORK/cut"
 	vm_wait "$id" 2>/dev/null
+	grep -q 'unflushed [1-9]' "$WORK/cut" || return 1
 	n=$(grep -cx '[0-9]*' "$WORK/load")
 	file=$(vm_disk_file a data)
 	cp --sparse=always "$file" "$WORK/ext4"
+	# The journal is replayed, then nothing may be left to repair.
 	e2fsck -fy -E journal_only "$WORK/ext4" >/dev/null 2>&1
 	[ "$n" -ge 20 ] && e2fsck -fn "$WORK/ext4" >"$WORK/fsck" 2>&1 &&
 		debugfs -R "ls -p /" "$WORK/ext4" 2>/dev/null |
