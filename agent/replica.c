@@ -324,13 +324,22 @@ static void call_settle(struct replica *replica, struct replica_call *call)
 	}
 }
 
+/* A primary that crashed may go on by itself, and stays unclean. */
+static bool is_crash_fork(const struct replica *replica, const struct replica_call *call)
+{
+	return replica->meta.state == REPRISE_STORE_UNCLEAN &&
+	       call->store_state == REPRISE_STORE_UNCLEAN &&
+	       call->timeline.kind == REPRISE_FORK_CRASH;
+}
+
 static bool may_enter(const struct replica *replica, const struct replica_call *call)
 {
 	const struct replica_state *state = &replica->state;
 	const struct meta_timeline *current = meta_current(&replica->meta);
 
 	return current && !replica->session.active && !replica_failed(replica) &&
-	       replica->meta.state == REPRISE_STORE_CLEAN && state->applied == state->durable &&
+	       (replica->meta.state == REPRISE_STORE_CLEAN || is_crash_fork(replica, call)) &&
+	       state->applied == state->durable &&
 	       call->timeline.fork_seq == state->durable &&
 	       call->timeline.generation > current->generation &&
 	       !memcmp(call->timeline.parent, current->id, REPRISE_ID_BYTES);

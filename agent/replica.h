@@ -130,7 +130,8 @@ void replica_settle(struct replica *replica, replica_done done, void *ctx);
  * Durably enter @timeline (its parent is the current timeline, its fork_seq
  * our tip; settled): current timeline, applied = fork_seq, @state.  For a
  * promotion on this node (state UNCLEAN) and for following another node's
- * (state CLEAN).
+ * (state CLEAN).  An UNCLEAN replica enters a crash fork, and stays UNCLEAN; it
+ * is neither left nor settled before.
  */
 void replica_enter(struct replica *replica, const struct meta_timeline *timeline,
 		   enum reprise_store_state state, replica_done done, void *ctx);

@@ -474,4 +474,337 @@ TEST_F(two, twenty_switchovers_need_no_resync)
 	EXPECT_TRUE(same_content(c, 0, 1));
 }
 
+
+/* --- losing and coming back ---------------------------------------------------------- */
+
+static void write_some(struct cluster *c, unsigned int i, unsigned int first, unsigned int nr)
+{
+	for (unsigned int n = 0; n < nr; n++) {
+		if (env_kernel_write(c->members[i].kernel, first + n, first + n + 1))
+			abort();
+	}
+}
+
+TEST_F(two, replica_agent_restarts_while_idle)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	write_some(c, 0, 0, 7);
+	ASSERT_TRUE(wait_synced(c, 0));
+	agent_end(c, 1);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "connection", "disconnected"));
+	EXPECT_EQ(0, env_kernel_attached(c->members[0].kernel));
+	agent_begin(c, 1);
+	ASSERT_TRUE(run(c, 1, "up", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "mirroring"));
+	write_some(c, 0, 7, 7);
+	EXPECT_TRUE(wait_synced(c, 0));
+	EXPECT_TRUE(run(c, 0, "demote", false).ok);
+	EXPECT_TRUE(run(c, 1, "promote", false).ok);
+}
+
+TEST_F(two, replica_that_missed_writes_needs_a_resync)
+{
+	struct cluster *c = &self->c;
+	struct answer answer;
+
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	write_some(c, 0, 0, 3);
+	ASSERT_TRUE(wait_synced(c, 0));
+	agent_end(c, 1);
+	ASSERT_TRUE(wait_status(c, 0, "beta", "replication", "none"));
+	write_some(c, 0, 3, 3);
+	agent_begin(c, 1);
+	ASSERT_TRUE(run(c, 1, "up", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "resync needed"));
+	EXPECT_TRUE(wait_status(c, 0, "beta", "text", "lacks writes"));
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "text", "lacks writes"));
+	EXPECT_TRUE(wait_status(c, 0, NULL, "health", "degraded"));
+	EXPECT_EQ(0, env_kernel_attached(c->members[0].kernel));
+	/* the stale copy is not promoted in its place, not even after the demotion */
+	ASSERT_TRUE(run(c, 0, "demote", false).ok);
+	answer = run(c, 1, "promote", false);
+	EXPECT_FALSE(answer.ok);
+	EXPECT_STREQ("resync-needed", answer.code);
+	EXPECT_TRUE(run(c, 0, "promote", false).ok);
+}
+
+TEST_F(two, primary_agent_restarts_and_adopts)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	write_some(c, 0, 0, 5);
+	agent_end(c, 0);
+	write_some(c, 0, 5, 5);
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "replication", "mirroring"));
+	agent_begin(c, 0);
+	EXPECT_TRUE(wait_status(c, 0, NULL, "role", "primary"));
+	EXPECT_TRUE(wait_status(c, 0, "beta", "connection", "connected"));
+	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "mirroring"));
+	write_some(c, 0, 10, 5);
+	EXPECT_TRUE(wait_synced(c, 0));
+	ASSERT_TRUE(run(c, 0, "demote", false).ok);
+	ASSERT_TRUE(run(c, 1, "promote", false).ok);
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "replication", "mirroring"));
+	write_some(c, 1, 15, 5);
+	EXPECT_TRUE(wait_synced(c, 1));
+	ASSERT_TRUE(run(c, 1, "demote", false).ok);
+	EXPECT_TRUE(run(c, 0, "down", false).ok);
+	EXPECT_TRUE(run(c, 1, "down", false).ok);
+	EXPECT_TRUE(same_content(c, 0, 1));
+}
+
+TEST_F(two, crashed_primary_is_promoted_again_or_left_behind)
+{
+	struct cluster *c = &self->c;
+	struct answer answer;
+
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	write_some(c, 0, 0, 5);
+	ASSERT_TRUE(wait_synced(c, 0));
+	agent_end(c, 0);
+	env_kernel_crash(c->members[0].kernel);
+	/* out of contact: only with force, and the words say what it may cost */
+	answer = run(c, 1, "promote", false);
+	EXPECT_FALSE(answer.ok);
+	EXPECT_STREQ("no-contact", answer.code);
+	EXPECT_NE(NULL, strstr(answer.hint, "--force"));
+	agent_begin(c, 0);
+	ASSERT_TRUE(run(c, 0, "up", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, NULL, "state", "unclean"));
+	EXPECT_TRUE(wait_status(c, 0, NULL, "role", "secondary"));
+	EXPECT_TRUE(wait_status(c, 0, "beta", "connection", "connected"));
+	/* in contact, and nobody went on: it may go on itself, alone */
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	EXPECT_EQ(0, env_kernel_attached(c->members[0].kernel));
+	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "resync needed"));
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "replication", "resync needed"));
+}
+
+TEST_F(two, crashed_primary_finds_its_peer_promoted)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	write_some(c, 0, 0, 5);
+	ASSERT_TRUE(wait_synced(c, 0));
+	agent_end(c, 0);
+	env_kernel_crash(c->members[0].kernel);
+	ASSERT_TRUE(run(c, 1, "promote", true).ok);
+	write_some(c, 1, 5, 5);
+	agent_begin(c, 0);
+	ASSERT_TRUE(run(c, 0, "up", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "resync needed"));
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "replication", "resync needed"));
+	EXPECT_FALSE(run(c, 0, "promote", true).ok);
+}
+
+TEST_F(two, promotion_without_contact)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(run(c, 0, "up", false).ok);
+	EXPECT_STREQ("no-contact", run(c, 0, "promote", false).code);
+	ASSERT_TRUE(run(c, 0, "promote", true).ok);
+	/* nothing written yet: the peer that comes follows, and is mirrored to */
+	ASSERT_TRUE(run(c, 1, "up", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "mirroring"));
+	write_some(c, 0, 0, 5);
+	EXPECT_TRUE(wait_synced(c, 0));
+}
+
+TEST_F(two, both_forced_is_split_brain_and_the_idle_one_freezes)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(run(c, 0, "up", false).ok);
+	ASSERT_TRUE(run(c, 0, "promote", true).ok);
+	agent_end(c, 0);
+	ASSERT_TRUE(run(c, 1, "up", false).ok);
+	ASSERT_TRUE(run(c, 1, "promote", true).ok);
+	write_some(c, 0, 0, 5);
+	write_some(c, 1, 5, 5);
+	agent_begin(c, 0);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "split brain"));
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "replication", "split brain"));
+	EXPECT_TRUE(wait_status(c, 1, NULL, "health", "failed"));
+}
+
+TEST_F(two, deposed_idle_primary_freezes)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	write_some(c, 0, 0, 5);
+	ASSERT_TRUE(wait_synced(c, 0));
+	agent_end(c, 0);
+	ASSERT_TRUE(wait_status(c, 1, "alpha", "connection", "disconnected"));
+	ASSERT_TRUE(run(c, 1, "promote", true).ok);
+	agent_begin(c, 0);
+	EXPECT_TRUE(wait_status(c, 0, NULL, "health_text", "frozen"));
+	EXPECT_TRUE(env_kernel_state(c->members[0].kernel)->frozen);
+	EXPECT_STREQ("unsafe", run(c, 0, "resume", false).code);
+	EXPECT_STREQ("unsafe", run(c, 0, "demote", false).code);
+	ASSERT_TRUE(run(c, 0, "demote", true).ok);
+	/* it stands where the new timeline began, and follows */
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "replication", "mirroring"));
+}
+
+/* --- refusals ---------------------------------------------------------------------------- */
+
+TEST_F(two, both_sides_name_a_wrong_key)
+{
+	struct cluster *c = &self->c;
+
+	write_conf(c, 1, KEY2, "");
+	ASSERT_TRUE(run(c, 0, "up", false).ok);
+	ASSERT_TRUE(run(c, 1, "up", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "text", "wrong key"));
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "text", "wrong key"));
+	/* rotation: the new key here, both keys there */
+	write_conf(c, 0, KEY2, "previous-key = \"" KEY "\"");
+	ASSERT_TRUE(run(c, 0, "reload", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "connection", "connected"));
+}
+
+TEST_F(two, both_sides_name_a_difference)
+{
+	struct cluster *c = &self->c;
+
+	write_conf(c, 1, KEY, "durability = flush");
+	ASSERT_TRUE(run(c, 0, "up", false).ok);
+	ASSERT_TRUE(run(c, 1, "up", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "text", "durability"));
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "text", "durability"));
+	write_conf(c, 0, KEY, "durability = flush");
+	ASSERT_TRUE(run(c, 0, "reload", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "connection", "connected"));
+}
+
+TEST_F(two, failed_start_gives_the_store_back)
+{
+	struct cluster *c = &self->c;
+	struct answer answer;
+
+	ASSERT_TRUE(all_up(c));
+	env_kernel_fail_start(c->members[0].kernel, -EBUSY);
+	answer = run(c, 0, "promote", false);
+	EXPECT_STREQ("io", answer.code);
+	EXPECT_TRUE(wait_status(c, 0, NULL, "state", "clean"));
+	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "in sync"));
+	EXPECT_TRUE(run(c, 1, "promote", false).ok);
+	EXPECT_TRUE(run(c, 1, "demote", false).ok);
+	EXPECT_TRUE(run(c, 0, "promote", false).ok);
+}
+
+TEST_F(two, refusals_leave_things_as_they_are)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	EXPECT_STREQ("unsafe", run(c, 1, "promote", false).code);
+	EXPECT_STREQ("unsafe", run(c, 1, "promote", true).code);
+	EXPECT_STREQ("unsafe", run(c, 0, "down", false).code);
+	env_kernel_set_open(c->members[0].kernel, true);
+	EXPECT_STREQ("busy", run(c, 0, "demote", false).code);
+	write_some(c, 0, 0, 5);
+	EXPECT_TRUE(wait_synced(c, 0));
+	EXPECT_EQ(1, env_kernel_attached(c->members[0].kernel));
+	EXPECT_TRUE(run(c, 0, "down", true).ok);
+}
+
+TEST_F(two, two_promotions_at_once)
+{
+	struct cluster *c = &self->c;
+	struct answer a, b;
+
+	ASSERT_TRUE(all_up(c));
+	start(c, &b, 1, "promote", false);
+	start(c, &a, 0, "promote", false);
+	finish(c, &a);
+	finish(c, &b);
+	EXPECT_EQ(1, a.ok + b.ok);
+	EXPECT_EQ(1, env_kernel_starts(c->members[0].kernel) +
+		  env_kernel_starts(c->members[1].kernel));
+	EXPECT_TRUE(wait_status(c, a.ok ? 0 : 1, names[a.ok ? 1 : 0], "replication", "mirroring"));
+}
+
+TEST_F(two, blank_copy_is_neither_promoted_nor_mirrored_to)
+{
+	struct cluster *c = &self->c;
+
+	create_disk(c, 1, REPRISE_STORE_BLANK);
+	ASSERT_TRUE(run(c, 0, "up", false).ok);
+	ASSERT_TRUE(run(c, 1, "up", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "text", "no content"));
+	EXPECT_STREQ("invalid", run(c, 1, "promote", true).code);
+	EXPECT_TRUE(run(c, 0, "promote", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "resync needed"));
+}
+
+/* --- three nodes ---------------------------------------------------------------------------- */
+
+FIXTURE(three) {
+	struct cluster c;
+};
+
+FIXTURE_SETUP(three)
+{
+	cluster_init(&self->c, 3);
+}
+
+FIXTURE_TEARDOWN(three)
+{
+	cluster_exit(&self->c);
+}
+
+TEST_F(three, roles_go_round)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(all_up(c));
+	for (unsigned int round = 0; round < 6; round++) {
+		unsigned int p = round % 3;
+
+		ASSERT_TRUE(run(c, p, "promote", false).ok);
+		EXPECT_EQ(2, env_kernel_attached(c->members[p].kernel));
+		write_some(c, p, round * 4, 4);
+		ASSERT_TRUE(run(c, p, "demote", false).ok);
+	}
+	for (unsigned int i = 0; i < 3; i++)
+		EXPECT_TRUE(run(c, i, "down", false).ok);
+	EXPECT_TRUE(same_content(c, 0, 1));
+	EXPECT_TRUE(same_content(c, 0, 2));
+}
+
+TEST_F(three, one_of_three_is_away)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 1, "promote", false).ok);
+	write_some(c, 1, 0, 4);
+	ASSERT_TRUE(wait_synced(c, 1));
+	agent_end(c, 2);
+	ASSERT_TRUE(wait_status(c, 1, "gamma", "connection", "disconnected"));
+	write_some(c, 1, 4, 4);
+	ASSERT_TRUE(wait_synced(c, 1));
+	ASSERT_TRUE(run(c, 1, "demote", false).ok);
+	EXPECT_STREQ("no-contact", run(c, 0, "promote", false).code);
+	ASSERT_TRUE(run(c, 0, "promote", true).ok);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "mirroring"));
+	agent_begin(c, 2);
+	ASSERT_TRUE(run(c, 2, "up", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, "gamma", "replication", "resync needed"));
+}
+
 TEST_HARNESS_MAIN
