@@ -27,8 +27,8 @@ install-userspace: $(BUILD)/reprised $(BUILD)/reprise
 		sed 's|/usr/sbin/|$(SBINDIR)/|' utils/units/$$f | \
 			$(INSTALL) -D -m 0644 /dev/stdin $(DESTDIR)$(UNITDIR)/$$f || exit 1; \
 	done
-	sed 's|/usr/sbin/|$(SBINDIR)/|' utils/udev/60-reprise.rules | \
-		$(INSTALL) -D -m 0644 /dev/stdin $(DESTDIR)$(UDEVDIR)/60-reprise.rules
+	sed 's|/usr/sbin/|$(SBINDIR)/|' utils/udev/59-reprise.rules | \
+		$(INSTALL) -D -m 0644 /dev/stdin $(DESTDIR)$(UDEVDIR)/59-reprise.rules
 	$(INSTALL) -D -m 0644 utils/units/modules-load.conf $(DESTDIR)$(MODULESLOADDIR)/reprise.conf
 	$(INSTALL) -D -m 0644 utils/completion/reprise.bash $(DESTDIR)$(COMPLETIONDIR)/reprise
 	for f in Documentation/man/*.[1-9]; do \
@@ -46,7 +46,7 @@ install-dkms:
 # Configurations, logs and data stay.
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/reprised $(DESTDIR)$(SBINDIR)/reprise
-	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) $(DESTDIR)$(UDEVDIR)/60-reprise.rules
+	rm -f $(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) $(DESTDIR)$(UDEVDIR)/59-reprise.rules
 	rm -f $(DESTDIR)$(MODULESLOADDIR)/reprise.conf $(DESTDIR)$(COMPLETIONDIR)/reprise
 	for f in $(notdir $(wildcard Documentation/man/*.[1-9])); do \
 		rm -f $(DESTDIR)$(MANDIR)/man$${f##*.}/$$f; \

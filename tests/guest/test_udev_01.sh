@@ -3,6 +3,7 @@
 # The udev rule (run with --udev): a backing device is a member and has no
 # links by content, while secondary and while primary; the volume has those
 # links, and one by resource; destroying the copy undoes it.
+# shellcheck source=tests/guest/common.sh
 . "$(dirname "$0")/common.sh"
 
 prop() {
@@ -11,7 +12,7 @@ prop() {
 
 # Set off by whatever closed the device after writing; asked for here to be sure.
 settle() {
-	udevadm trigger --settle --action=change "$@"
+	timeout 30 udevadm trigger --settle --action=change "$@"
 }
 
 resource_of_one() {
@@ -36,11 +37,11 @@ agent_of_one() {
 }
 
 ktap_print_header
-ktap_set_plan 16
+ktap_set_plan 17
 load_module
 mkdir -p /run/udev/rules.d
-sed "s|/usr/sbin/reprise|$TOP/build/reprise|" "$TOP/utils/udev/60-reprise.rules" \
-	>/run/udev/rules.d/60-reprise.rules
+sed "s|/usr/sbin/reprise|$TOP/build/reprise|" "$TOP/utils/udev/59-reprise.rules" \
+	>/run/udev/rules.d/59-reprise.rules
 udevadm control --reload
 a=$(loop_disk a 64)
 mkfs.ext4 -q -U 11111111-2222-3333-4444-555555555555 "$a" 63M
@@ -66,12 +67,12 @@ volume=$(realpath /dev/reprise/by-res/r/0)
 result "volume by resource" [ -b "$volume" ]
 result "it is the volume" grep -qx r "/sys/block/${volume##*/}/reprise/resource"
 result "volume found by uuid" [ "$(realpath "$link")" = "$volume" ]
-settle "$a"
+result "an event of the backing device is handled" settle "$a"
 result "backing still is a member" [ "$(prop "$a" ID_FS_TYPE)" = reprise_member ]
 
 result "demote" one demote r --force
 udevadm settle
-result "links of the volume are gone" [ ! -e /dev/reprise/by-res/r/0 ] # realpath's target went first
+result "links of the volume are gone" [ ! -e /dev/reprise/by-res/r/0 ]
 one down r
 one destroy r --force
 settle "$a"
