@@ -392,6 +392,19 @@ static void scan(struct replica *replica, const uint8_t *buf)
 	segment_over(replica, next, limit);
 }
 
+/* A frame that does not count itself: what it says of those that do is true all the same. */
+static void note_evidence(struct replica *replica, const struct frame *frame)
+{
+	uint64_t commit = frame->commit;
+
+	if (commit > replica->recover.tip)
+		commit = replica->recover.tip;
+	if (commit > replica->log.commit)
+		replica->log.commit = commit;
+	if (commit > replica->state.commit)
+		replica->state.commit = commit;
+}
+
 /*
  * Frames behind a bad one, in the newest segment: does the commit of one
  * reach it?  Steps by sectors, and over the payload of frames that are new.
@@ -415,6 +428,7 @@ static void search(struct replica *replica, const uint8_t *buf)
 			damaged(replica, frame.commit);
 			return;
 		}
+		note_evidence(replica, &frame);
 		recover->offset += frame.frame_bytes - REPRISE_SECTOR_BYTES;
 	}
 	if (recover->offset + REPRISE_FRAME_HEAD_BYTES <= replica->config.segment_bytes)

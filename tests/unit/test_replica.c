@@ -4,14 +4,16 @@
  * Every run follows from its seed: test_replica --seed N [--group NAME].
  */
 #include <endian.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/crc32c.h"
 #include "agent/frame.h"
 #include "agent/log.h"
 #include "kselftest.h"
-#include "replica_model.h"
+#include "env_model.h"
 
 /* Send some, let some happen. */
 static void traffic(struct model *model, unsigned int rounds)
@@ -75,13 +77,31 @@ static void one_round(struct model *model)
 	}
 	/* An open that is interrupted as well. */
 	while (env_mem_one_in(model->mem, 3)) {
-		int interrupted = 0;
-
-		(void)interrupted;
 		model_up(model);
 		model_crash(model, env_mem_one_in(model->mem, 2));
 	}
 	model_up(model);
+}
+
+/* Faults have stopped: everything gets applied, in bounded time (invariant 8). */
+static void converge(struct model *model)
+{
+	unsigned int tries;
+
+	model->lazy_commit = model->lazy_flush = false;
+	CHECK(!model_connect(model));
+	for (tries = 0; tries < 2000; tries++) {
+		if (model->sent < model->made || tries < 5)
+			model_send(model);
+		else if (model->acked_applied == model->made)
+			break;
+		else
+			model_send_idle(model);
+		model_settle_time(model, 20);
+		CHECK(!model->ended);
+	}
+	CHECK(model->acked_applied == model->made);
+	CHECK(model_store_is(model, model->made));
 }
 
 static void test_crashes(uint64_t seed)
@@ -91,7 +111,340 @@ static void test_crashes(uint64_t seed)
 
 	while (rounds--)
 		one_round(model);
-	model_check_prefix(model);
+	if (env_mem_one_in(model->mem, 2))
+		model_check_prefix(model);
+	converge(model);
+	model_destroy(model);
+}
+
+/* --- frames that must be refused ---------------------------------------- */
+
+enum bad {
+	BAD_FLIP, BAD_DUPLICATE, BAD_GAP, BAD_RESOURCE, BAD_TIMELINE, BAD_GENERATION, BAD_VERSION,
+	BAD_OPS, BAD_TYPE, BAD_FLAG, BAD_RESERVED, BAD_END, BAD_VOLUME, BAD_COMMIT, BAD_FLUSHED,
+	BAD_LENGTH, BAD_STAMP, BAD_ALIGNMENT, BAD_KINDS,
+};
+
+static const char *const bad_words[BAD_KINDS] = {
+	[BAD_DUPLICATE] = "expected is", [BAD_GAP] = "expected is",
+	[BAD_RESOURCE] = "another resource", [BAD_TIMELINE] = "another timeline",
+	[BAD_GENERATION] = "generation", [BAD_VERSION] = "version", [BAD_OPS] = "operations",
+	[BAD_TYPE] = "unknown type", [BAD_FLAG] = "unknown flags", [BAD_RESERVED] = "reserved",
+	[BAD_END] = "past the end", [BAD_VOLUME] = "does not exist", [BAD_COMMIT] = "its commit",
+	[BAD_FLUSHED] = "its flushed", [BAD_LENGTH] = "length", [BAD_STAMP] = "reserved",
+	[BAD_ALIGNMENT] = "not aligned",
+};
+
+/* Spoil the frame at @buf, whose first operation is a write. */
+static void spoil(struct model *model, enum bad bad, uint8_t *buf, size_t bytes)
+{
+	struct reprise_frame_head *head = (struct reprise_frame_head *)buf;
+
+	switch (bad) {
+	case BAD_FLIP:
+		buf[env_mem_below(model->mem, bytes)] ^= 1 << env_mem_below(model->mem, 8);
+		return;
+	case BAD_DUPLICATE:
+		head->first_seq = htole64(le64toh(head->first_seq) - 1);
+		head->commit = head->flushed = 0;
+		break;
+	case BAD_GAP:
+		head->first_seq = htole64(le64toh(head->first_seq) + 1);
+		break;
+	case BAD_RESOURCE:
+		head->resource_id[3] ^= 1;
+		break;
+	case BAD_TIMELINE:
+		head->timeline_id[3] ^= 1;
+		break;
+	case BAD_GENERATION:
+		head->generation = htole64(le64toh(head->generation) + 1);
+		break;
+	case BAD_VERSION:
+		head->version = htole16(2);
+		break;
+	case BAD_OPS:
+		head->nr_ops = htole16(15);
+		break;
+	case BAD_TYPE:
+		head->ops[0].op = 99;
+		break;
+	case BAD_FLAG:
+		head->ops[0].flags = 1 << 4;
+		break;
+	case BAD_RESERVED:
+		head->ops[0].reserved = 1;
+		break;
+	case BAD_END:
+		head->ops[0].sector = htole64(MODEL_SECTORS);
+		break;
+	case BAD_VOLUME:
+		head->ops[0].volume = htole16(MODEL_VOLUMES);
+		break;
+	case BAD_COMMIT:
+		head->commit = htole64(le64toh(head->first_seq) + le16toh(head->nr_ops));
+		break;
+	case BAD_FLUSHED:
+		head->flushed = htole64(le64toh(head->first_seq) + le16toh(head->nr_ops));
+		break;
+	case BAD_LENGTH:
+		head->frame_bytes = htole32(bytes + 512);
+		break;
+	case BAD_STAMP:
+		head->stamp = 1;
+		break;
+	case BAD_ALIGNMENT:
+		head->ops[0].sector = htole64(le64toh(head->ops[0].sector) ^ 1);
+		break;
+	default:
+		abort();
+	}
+	model_seal(buf);
+}
+
+static void send_bad(struct model *model, enum bad bad)
+{
+	static uint8_t buf[64 << 10];
+	size_t bytes;
+
+	/* Until its first operation is a write, not in the last block. */
+	for (;;) {
+		const struct model_op *op = &model->ops[model->sent + 1];
+
+		bytes = model_build(model, buf, 1);
+		if (op->op == REPRISE_OP_WRITE && op->sector + 16 < MODEL_SECTORS)
+			break;
+		env_mem_conn_put(model->conn, buf, bytes);
+		model->sent++;
+	}
+	spoil(model, bad, buf, bytes);
+	env_mem_conn_put(model->conn, buf, bytes);
+	/* Good ones behind it count for nothing. */
+	bytes = model_build(model, buf, 2);
+	env_mem_conn_put(model->conn, buf, bytes);
+}
+
+static void test_refused(uint64_t seed)
+{
+	struct model *model = model_create(seed);
+	enum bad bad = seed % BAD_KINDS;
+	const struct replica_state *state;
+
+	if (bad == BAD_ALIGNMENT && model->block_bytes == 512)
+		bad = BAD_FLIP;
+	state = replica_state(model->replica);
+	CHECK(!model_connect(model));
+	traffic(model, 10);
+	send_bad(model, bad);
+	while (!model->ended)
+		CHECK(env_mem_step(model->mem));
+	model_read_acks(model);
+	CHECK(!model->fatal);
+	CHECK(strstr(model->reason, "refused frame"));
+	CHECK(!bad_words[bad] || strstr(model->reason, bad_words[bad]));
+	/* Everything intact before it is kept and durable. */
+	CHECK(state->durable == model->sent && state->received == model->sent);
+	CHECK(state->damage == REPLICA_OK);
+	model->conn = NULL;
+	if (env_mem_one_in(model->mem, 2)) {
+		model_crash(model, true);
+		model_up(model);
+		CHECK(replica_state(model->replica)->durable == model->sent);
+	}
+	converge(model);
+	model_destroy(model);
+}
+
+/* --- rot ---------------------------------------------------------------- */
+
+static void flip(struct env_mem_disk *disk, uint64_t byte, unsigned int bit)
+{
+	env_mem_content(disk)[byte] ^= 1 << bit;
+	env_mem_make_durable(disk);
+}
+
+static uint32_t disks_crc(struct model *model)
+{
+	uint32_t crc = crc32c(env_mem_content(model->log), MODEL_SEGMENTS * MODEL_SEGMENT_BYTES);
+	unsigned int v;
+
+	for (v = 0; v < MODEL_VOLUMES; v++)
+		crc = crc32c_continue(crc, env_mem_content(model->store[v]), MODEL_DEVICE_BYTES);
+	return crc;
+}
+
+static void flip_somewhere(struct model *model)
+{
+	struct env_mem *mem = model->mem;
+	struct env_mem_disk *store = model->store[env_mem_below(mem, MODEL_VOLUMES)];
+	uint64_t copy = meta_copy_offset(MODEL_DEVICE_BYTES, env_mem_below(mem, 2));
+	unsigned int bit = env_mem_below(mem, 8);
+
+	switch (env_mem_below(mem, 5)) {
+	case 0:		/* a metadata record, mostly where something is */
+		flip(store, copy + env_mem_below(mem, env_mem_one_in(mem, 2) ? 600 : 16384), bit);
+		break;
+	case 1:		/* a segment's header */
+		flip(model->log, env_mem_below(mem, MODEL_SEGMENTS) * MODEL_SEGMENT_BYTES +
+				 env_mem_below(mem, 160), bit);
+		break;
+	default:
+		flip(model->log, env_mem_below(mem, MODEL_SEGMENTS * MODEL_SEGMENT_BYTES), bit);
+	}
+}
+
+static void test_rot(uint64_t seed)
+{
+	struct model *model = model_create(seed);
+	const struct replica_state *state;
+	uint32_t before;
+	int error;
+
+	CHECK(!model_connect(model));
+	traffic(model, 20 + env_mem_below(model->mem, 60));
+	if (env_mem_one_in(model->mem, 4))
+		model_close(model);
+	else
+		model_crash(model, env_mem_one_in(model->mem, 2));
+	flip_somewhere(model);
+	env_mem_make_durable(model->log);
+	before = disks_crc(model);
+	error = model_open(model);
+	state = replica_state(model->replica);
+	if (state->damage != REPLICA_OK) {
+		CHECK(*state->damage_text);
+		CHECK(!error || state->damage == REPLICA_META_INVALID);
+		CHECK(disks_crc(model) == before);
+		CHECK(model_connect(model) == -EUCLEAN);
+	} else {
+		/* Perhaps shorter than acknowledged, as after a torn tail, but never mixed. */
+		CHECK(!error && state->durable <= model->made);
+		model->acked_durable = 0;
+		model_check_prefix(model);
+	}
+	model_destroy(model);
+}
+
+/* A committed frame that is damaged is never taken for a torn tail. */
+static void test_committed_rot(uint64_t seed)
+{
+	struct model *model = model_create(seed);
+	const struct replica_state *state;
+	struct log_head head;
+	struct frame frame;
+	char why[FRAME_WHY_BYTES];
+	const char *text;
+	uint8_t *log = env_mem_content(model->log);
+	uint64_t offset, s;
+	bool hit = false;
+
+	model_slow_apply(model);
+	CHECK(!model_connect(model));
+	traffic(model, 30);
+	state = replica_state(model->replica);
+	model_crash(model, false);
+	env_mem_make_durable(model->log);
+	/* The first frame of the log; a later one in it says that it is final. */
+	for (s = 0; s < MODEL_SEGMENTS && !hit; s++) {
+		if (log_head_decode(log + s * MODEL_SEGMENT_BYTES, &head, &text) ||
+		    head.prev_seq)
+			continue;
+		offset = s * MODEL_SEGMENT_BYTES + head.first_offset;
+		if (log_frame_at(log + offset, 65536 - head.first_offset, NULL, 0, &frame, why) ||
+		    !frame.nr_ops)
+			continue;
+		hit = true;
+	}
+	if (hit && model->commit > 30) {
+		flip(model->log, offset + env_mem_below(model->mem, frame.frame_bytes), 0);
+		CHECK(!model_open(model));
+		state = replica_state(model->replica);
+		/* Unless the record already says that it is applied. */
+		CHECK(state->damage == REPLICA_LOG_DAMAGED || state->meta->applied);
+		if (state->damage)
+			CHECK(strstr(state->damage_text, "offset"));
+		model_close(model);
+	}
+	model_destroy(model);
+}
+
+/* --- limits ------------------------------------------------------------- */
+
+static void test_log_full(uint64_t seed)
+{
+	struct model *model = model_create(seed);
+	unsigned int rounds;
+
+	model->lazy_flush = true;
+	CHECK(!model_connect(model));
+	for (rounds = 0; rounds < 3000 && !model->ended; rounds++) {
+		if (env_mem_conn_unread(model->conn) < 100000)
+			model_send(model);
+		model_run(model, 20);
+	}
+	model_settle_time(model, 5000);
+	CHECK(model->ended && model->fatal && strstr(model->reason, "log full"));
+	CHECK(replica_state(model->replica)->damage == REPLICA_OK);
+	CHECK(replica_state(model->replica)->log_used_bytes > 4 * MODEL_SEGMENT_BYTES);
+	model->conn = NULL;
+	if (env_mem_one_in(model->mem, 2)) {
+		model_crash(model, true);
+		model_up(model);
+	}
+	converge(model);
+	model_destroy(model);
+}
+
+/* The commit of everything comes after more than the ring can hold. */
+static void test_ring_overflow(uint64_t seed)
+{
+	struct model *model = model_create(seed);
+	const struct replica_state *state = replica_state(model->replica);
+
+	model->lazy_commit = true;
+	CHECK(!model_connect(model));
+	while (state->frame_bytes < 3 * MODEL_RING_BYTES / 2) {
+		if (env_mem_conn_unread(model->conn) < 50000)
+			CHECK(model_send(model));
+		CHECK(env_mem_step(model->mem));
+	}
+	CHECK(!model->ended && !state->applied && !state->store_writes);
+	while (model->acked_durable < model->sent)
+		model_run(model, 1);
+	model->lazy_commit = false;
+	while (model->acked_applied < model->sent) {
+		model_send_idle(model);
+		model_settle_time(model, 50);
+		CHECK(!model->ended);
+	}
+	CHECK(model_store_is(model, model->sent));
+	model_destroy(model);
+}
+
+static void test_io_errors(uint64_t seed)
+{
+	struct model *model = model_create(seed);
+	struct env_mem_disk *disk = env_mem_one_in(model->mem, 2) ? model->log :
+				    model->store[env_mem_below(model->mem, MODEL_VOLUMES)];
+
+	CHECK(!model_connect(model));
+	env_mem_fail(disk, 1 + env_mem_below(model->mem, 60), -EIO);
+	traffic(model, 60);
+	if (replica_state(model->replica)->damage != REPLICA_OK) {
+		while (!model->ended)
+			CHECK(env_mem_step(model->mem));
+		CHECK(model->fatal);
+		CHECK(replica_state(model->replica)->damage == REPLICA_IO_ERROR);
+		CHECK(model_connect(model) == -EUCLEAN);
+		replica_leave(model->replica, model_done, model);
+		CHECK(model_wait(model));
+		model_close(model);
+	} else {
+		model_crash(model, true);
+	}
+	env_mem_fail(disk, 0, 0);
+	model_up(model);
+	converge(model);
 	model_destroy(model);
 }
 
@@ -103,6 +456,12 @@ struct group {
 
 static const struct group groups[] = {
 	{ "crashes", test_crashes, 300 },
+	{ "refused", test_refused, 200 },
+	{ "rot", test_rot, 400 },
+	{ "committed_rot", test_committed_rot, 60 },
+	{ "log_full", test_log_full, 20 },
+	{ "ring_overflow", test_ring_overflow, 30 },
+	{ "io_errors", test_io_errors, 100 },
 };
 
 int main(int argc, char **argv)

@@ -5,8 +5,8 @@
  * acknowledgements and remembers everything, so that the content at any seq
  * can be worked out.
  */
-#ifndef TESTS_REPLICA_MODEL_H
-#define TESTS_REPLICA_MODEL_H
+#ifndef TESTS_ENV_MODEL_H
+#define TESTS_ENV_MODEL_H
 
 #include "agent/replica.h"
 #include "env_mem.h"
@@ -57,6 +57,7 @@ struct model {
 	char reason[512];
 	bool lazy_flush;		/* flushed does not move */
 	bool lazy_commit;
+	uint32_t apply_delay_ms;	/* 0: random */
 
 	bool called_back;
 	int error;
@@ -80,6 +81,10 @@ void model_settle_time(struct model *model, uint64_t ms);	/* let virtual time pa
 int model_connect(struct model *model);		/* replica_session_start() */
 /* Make and send a random frame; false: enough operations were made. */
 bool model_send(struct model *model);
+/* One without operations. */
+void model_send_idle(struct model *model);
+/* Restart the node with an apply delay that never passes. */
+void model_slow_apply(struct model *model);
 /* Build the next frame at @buf (room for 64 KiB); its length. */
 size_t model_build(struct model *model, uint8_t *buf, unsigned int nr_ops);
 void model_seal(uint8_t *frame);		/* the header's checksum */
@@ -91,4 +96,4 @@ bool model_store_is(struct model *model, uint64_t seq);
 /* Leave and settle must give the content at durable; then take up again. */
 void model_check_prefix(struct model *model);
 
-#endif /* TESTS_REPLICA_MODEL_H */
+#endif /* TESTS_ENV_MODEL_H */

@@ -11,7 +11,7 @@
 
 #include "agent/crc32c.h"
 #include "agent/frame.h"
-#include "replica_model.h"
+#include "env_model.h"
 
 uint64_t model_seed;
 
@@ -150,7 +150,8 @@ int model_open(struct model *model)
 		.logical_block_bytes = model->block_bytes,
 		.ring_bytes = MODEL_RING_BYTES,
 		.unapplied_bytes = MODEL_RING_BYTES,
-		.apply_delay_ms = 1 + env_mem_below(model->mem, 20),
+		.apply_delay_ms = model->apply_delay_ms ? model->apply_delay_ms :
+							  1 + env_mem_below(model->mem, 20),
 		.segment_bytes = MODEL_SEGMENT_BYTES,
 		.volumes = volumes,
 		.nr_volumes = MODEL_VOLUMES,
@@ -405,6 +406,20 @@ bool model_send(struct model *model)
 	env_mem_conn_put(model->conn, buf, bytes);
 	model->sent += nr_ops;
 	return true;
+}
+
+void model_send_idle(struct model *model)
+{
+	static uint8_t buf[REPRISE_FRAME_HEAD_BYTES];
+
+	env_mem_conn_put(model->conn, buf, model_build(model, buf, 0));
+}
+
+void model_slow_apply(struct model *model)
+{
+	model_close(model);
+	model->apply_delay_ms = 100000000;
+	model_up(model);
 }
 
 static void play(const struct model_op *op, uint64_t seq, uint8_t *image)
