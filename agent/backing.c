@@ -121,7 +121,12 @@ static int ensure_direct(int fd, struct backing *backing)
 
 static int take(int fd, const struct stat *st, struct backing *backing)
 {
-	struct backing taken = { .fd = fd, .is_block = S_ISBLK(st->st_mode), .bytes = st->st_size };
+	struct backing taken = {
+		.fd = fd,
+		.is_block = S_ISBLK(st->st_mode),
+		.device = S_ISBLK(st->st_mode) ? st->st_rdev : st->st_dev,
+		.bytes = st->st_size,
+	};
 	int err;
 
 	if (!S_ISBLK(st->st_mode) && !S_ISREG(st->st_mode))

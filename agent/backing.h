@@ -15,6 +15,7 @@ struct backing {
 	int fd;
 	bool is_block;
 	bool is_buffered;	/* the file system knows no O_DIRECT */
+	dev_t device;		/* that it is, or lies on */
 	uint64_t bytes;
 };
 

@@ -53,6 +53,7 @@ struct loop {
 	struct io_uring uring;
 	bool stopped;
 	bool has_fixed;
+	dev_t told_buffered;
 	struct ring_slot rings[MAX_RINGS];
 	struct msghdr msgs[SQ_ENTRIES];
 	unsigned int nr_msgs;
@@ -279,19 +280,26 @@ static int make_file(struct loop *loop, const struct backing *backing, struct en
 	return 0;
 }
 
-static void tell_about_file(const char *path, const struct backing *backing, int err)
+static void tell_about_stacking(const char *path)
 {
 	char text[512];
 
-	if (err == -ELOOP)
-		snprintf(text, sizeof(text), "%s lies on a reprise device; a replica there would "
-			 "wait for itself: use another disk", path);
-	else if (!err && backing->is_buffered)
-		snprintf(text, sizeof(text), "%s lies on a file system without O_DIRECT; it works, "
-			 "but slower and through the page cache", path);
-	else
+	snprintf(text, sizeof(text), "%s lies on a reprise device; a replica there would wait for "
+		 "itself: use another disk", path);
+	log_line(3, NULL, NULL, text);
+}
+
+/* Once per file system: a log has many files. */
+static void tell_about_buffering(struct loop *loop, const char *path, dev_t device)
+{
+	char text[512];
+
+	if (loop->told_buffered == device)
 		return;
-	log_line(err ? 3 : 4, NULL, NULL, text);
+	loop->told_buffered = device;
+	snprintf(text, sizeof(text), "%s lies on a file system without O_DIRECT; it works, but "
+		 "slower and through the page cache", path);
+	log_line(4, NULL, NULL, text);
 }
 
 static int loop_file_open(struct env *env, const char *path, struct env_file **file,
@@ -300,9 +308,12 @@ static int loop_file_open(struct env *env, const char *path, struct env_file **f
 	struct backing backing;
 	int err = backing_open(path, &backing);
 
-	tell_about_file(path, &backing, err);
+	if (err == -ELOOP)
+		tell_about_stacking(path);
 	if (err)
 		return err;
+	if (backing.is_buffered)
+		tell_about_buffering(to_loop(env), path, backing.device);
 	err = make_file(to_loop(env), &backing, file, bytes);
 	if (err)
 		close(backing.fd);
