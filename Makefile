@@ -5,7 +5,6 @@
 VERSION := 0.1.0
 BUILD := build
 CC ?= gcc
-LIBS := uring mnl confuse jansson libcrypto libisal blkid libsystemd
 PKGS := liburing libmnl libconfuse jansson libcrypto libisal blkid libsystemd
 
 CFLAGS ?= -O2 -g
@@ -16,13 +15,12 @@ LDLIBS = $(shell pkg-config --libs $(PKGS)) -lpthread
 
 AGENT_SRC := $(filter-out agent/main.c,$(wildcard agent/*.c))
 UTIL_SRC := $(wildcard utils/*.c)
-UNIT_ENV_SRC := $(wildcard tests/unit/env_*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 KMOD_SRC := $(wildcard kmod/*.c kmod/*.h kmod/uapi/*.h) Kbuild
 
 obj = $(patsubst %.c,$(BUILD)/obj$(SUFFIX)/%.o,$(1))
 
-.PHONY: all agent utils module modules-all unit deps check check-all demo install clean static
+.PHONY: all agent utils module modules-all deps check check-all demo install clean
 all: deps-quiet agent utils module
 
 agent: $(BUILD)/reprised
