@@ -369,7 +369,8 @@ static void scan(struct replica *replica, const uint8_t *buf)
 	struct frame frame;
 	int error;
 
-	while (recover->tip < limit) {
+	/* Behind the last operation of the newest segment, frames may still tell of its commit. */
+	while (recover->tip < limit || !next) {
 		error = log_frame_at(buf + (recover->offset - recover->read_offset),
 				     end - recover->offset, &replica->expect, recover->tip + 1,
 				     &frame, recover->why);

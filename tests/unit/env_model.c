@@ -86,6 +86,7 @@ struct model *model_create(uint64_t seed)
 	CHECK(model);
 	model_seed = seed;
 	model->mem = env_mem_create(seed);
+	model->device_bytes = MODEL_DEVICE_BYTES;
 	model->block_bytes = env_mem_one_in(model->mem, 4) ? 4096 : 512;
 	memset(model->resource_id, 0x42, REPRISE_ID_BYTES);
 	for (i = 0; i < MODEL_VOLUMES; i++) {
@@ -139,6 +140,17 @@ static void session_ended(void *ctx, const char *reason, bool fatal)
 	snprintf(model->reason, sizeof(model->reason), "%s", reason);
 }
 
+void model_volumes(struct model *model, struct replica_volume volumes[MODEL_VOLUMES])
+{
+	unsigned int i;
+
+	for (i = 0; i < MODEL_VOLUMES; i++)
+		volumes[i] = (struct replica_volume){
+			i, env_mem_file(model->store[i]), model->device_bytes,
+			MODEL_SECTORS - (MODEL_DEVICE_BYTES - model->device_bytes) / 512,
+		};
+}
+
 int model_open(struct model *model)
 {
 	struct replica_volume volumes[MODEL_VOLUMES];
@@ -163,10 +175,7 @@ int model_open(struct model *model)
 	unsigned int i;
 
 	memcpy(config.resource_id, model->resource_id, REPRISE_ID_BYTES);
-	for (i = 0; i < MODEL_VOLUMES; i++)
-		volumes[i] = (struct replica_volume){
-			i, env_mem_file(model->store[i]), MODEL_DEVICE_BYTES, MODEL_SECTORS,
-		};
+	model_volumes(model, volumes);
 	for (i = 0; i < MODEL_SEGMENTS; i++)
 		segments[i] = (struct replica_segment){
 			env_mem_file(model->log), i * MODEL_SEGMENT_BYTES,
@@ -428,6 +437,19 @@ static void play(const struct model_op *op, uint64_t seq, uint8_t *image)
 		fill_payload(seq, image + op->sector * 512, op->sectors * 512);
 	else if (op->op == REPRISE_OP_WRITE_ZEROES)
 		memset(image + op->sector * 512, 0, op->sectors * 512);
+}
+
+void model_write_through(struct model *model)
+{
+	uint64_t seq = model->made + 1;
+	struct model_op *op = &model->ops[seq];
+
+	if (seq > MODEL_MAX_OPS)
+		return;
+	random_op(model, op);
+	play(op, seq, env_mem_content(model->store[op->volume]));
+	env_mem_make_durable(model->store[op->volume]);
+	model->made = seq;
 }
 
 bool model_store_is(struct model *model, uint64_t seq)

@@ -58,6 +58,7 @@ struct model {
 	bool lazy_flush;		/* flushed does not move */
 	bool lazy_commit;
 	uint32_t apply_delay_ms;	/* 0: random */
+	uint64_t device_bytes;		/* as configured */
 
 	bool called_back;
 	int error;
@@ -81,6 +82,9 @@ void model_settle_time(struct model *model, uint64_t ms);	/* let virtual time pa
 int model_connect(struct model *model);		/* replica_session_start() */
 /* Make and send a random frame; false: enough operations were made. */
 bool model_send(struct model *model);
+void model_volumes(struct model *model, struct replica_volume volumes[MODEL_VOLUMES]);
+/* The next operation, done by this node as the primary. */
+void model_write_through(struct model *model);
 /* One without operations. */
 void model_send_idle(struct model *model);
 /* Restart the node with an apply delay that never passes. */

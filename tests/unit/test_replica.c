@@ -448,6 +448,306 @@ static void test_io_errors(uint64_t seed)
 	model_destroy(model);
 }
 
+/* --- stores and logs that do not fit ------------------------------------ */
+
+static void wipe_segment(struct model *model, unsigned int s)
+{
+	memset(env_mem_content(model->log) + s * MODEL_SEGMENT_BYTES, 0, 4096);
+	env_mem_make_durable(model->log);
+}
+
+static void change_head(struct model *model, unsigned int s,
+			void (*change)(struct log_head *head))
+{
+	uint8_t *at = env_mem_content(model->log) + s * MODEL_SEGMENT_BYTES;
+	struct log_head head;
+	const char *why;
+
+	if (log_head_decode(at, &head, &why))
+		return;
+	change(&head);
+	log_head_encode(&head, at);
+	env_mem_make_durable(model->log);
+}
+
+static void other_log(struct log_head *head)
+{
+	head->log_id[0] ^= 1;
+}
+
+static void other_size(struct log_head *head)
+{
+	head->segment_bytes *= 2;
+}
+
+static void same_ordinal(struct log_head *head)
+{
+	head->ordinal = 2;
+	head->session_ordinal = 1;
+}
+
+static void rewind_volume(struct model *model, unsigned int records)
+{
+	const uint64_t offset = meta_copy_offset(MODEL_DEVICE_BYTES, 0);
+	uint8_t *content = env_mem_content(model->store[1]);
+	const uint8_t *copy0 = content + offset;
+	const uint8_t *copy1 = content + meta_copy_offset(MODEL_DEVICE_BYTES, 1);
+	struct meta meta;
+	struct meta_volume volume;
+	const char *why;
+
+	CHECK(!meta_choose(copy0, copy1, &meta, &volume, &why));
+	memset(content + offset, 0, 1 << 20 >> 1);
+	memset(content + meta_copy_offset(MODEL_DEVICE_BYTES, 1), 0, REPRISE_META_RECORD_BYTES);
+	meta.number -= records;
+	meta_encode(&meta, &volume, content + meta_copy_offset(MODEL_DEVICE_BYTES, meta.number));
+	env_mem_make_durable(model->store[1]);
+}
+
+enum misfit {
+	MISFIT_WIPED, MISFIT_ONE_WIPED, MISFIT_OTHER_LOG, MISFIT_SEGMENT_SIZE, MISFIT_TWINS,
+	MISFIT_RESOURCE, MISFIT_VOLUME_BEHIND, MISFIT_SHORTER, MISFIT_NO_RECORD, MISFIT_KINDS,
+};
+
+static void make_misfit(struct model *model, enum misfit misfit)
+{
+	unsigned int s;
+
+	switch (misfit) {
+	case MISFIT_WIPED:
+		for (s = 0; s < MODEL_SEGMENTS; s++)
+			wipe_segment(model, s);
+		break;
+	case MISFIT_ONE_WIPED:
+		wipe_segment(model, 1);
+		break;
+	case MISFIT_OTHER_LOG:
+		for (s = 0; s < MODEL_SEGMENTS; s++)
+			change_head(model, s, other_log);
+		break;
+	case MISFIT_SEGMENT_SIZE:
+		for (s = 0; s < MODEL_SEGMENTS; s++)
+			change_head(model, s, other_size);
+		break;
+	case MISFIT_TWINS:
+		change_head(model, 0, same_ordinal);
+		break;
+	case MISFIT_RESOURCE:
+		model->resource_id[0] ^= 1;
+		break;
+	case MISFIT_VOLUME_BEHIND:
+		rewind_volume(model, 2);
+		break;
+	case MISFIT_SHORTER:
+		model->device_bytes -= 4096;
+		break;
+	default:
+		rewind_volume(model, 0);
+		memset(env_mem_content(model->store[1]) + MODEL_SECTORS * 512, 0, 1 << 20);
+	}
+}
+
+static const enum replica_damage misfit_damage[MISFIT_KINDS] = {
+	[MISFIT_WIPED] = REPLICA_LOG_MISSING,
+	[MISFIT_ONE_WIPED] = REPLICA_LOG_MISSING,
+	[MISFIT_OTHER_LOG] = REPLICA_LOG_MISSING,
+	[MISFIT_SEGMENT_SIZE] = REPLICA_LOG_DAMAGED,
+	[MISFIT_TWINS] = REPLICA_LOG_DAMAGED,
+	[MISFIT_RESOURCE] = REPLICA_META_INVALID,
+	[MISFIT_VOLUME_BEHIND] = REPLICA_META_INVALID,
+	[MISFIT_SHORTER] = REPLICA_META_INVALID,
+	[MISFIT_NO_RECORD] = REPLICA_META_INVALID,
+};
+
+/* Three segments of frames that are not final, so that all of them are needed. */
+static void fill_segments(struct model *model)
+{
+	const struct replica_state *state = replica_state(model->replica);
+
+	model->lazy_commit = true;
+	CHECK(!model_connect(model));
+	while (state->frame_bytes < 150000) {
+		if (env_mem_conn_unread(model->conn) < 50000)
+			CHECK(model_send(model));
+		CHECK(env_mem_step(model->mem));
+	}
+	model_settle_time(model, 100);
+	CHECK(!model->ended);
+}
+
+static void test_misfit(uint64_t seed)
+{
+	struct model *model = model_create(seed);
+	enum misfit misfit = seed % MISFIT_KINDS;
+	const struct replica_state *state;
+	uint32_t before;
+	int error;
+
+	fill_segments(model);
+	model_crash(model, true);
+	make_misfit(model, misfit);
+	env_mem_make_durable(model->log);
+	before = disks_crc(model);
+	error = model_open(model);
+	state = replica_state(model->replica);
+	CHECK(state->damage == misfit_damage[misfit] && *state->damage_text);
+	CHECK(error == (state->damage == REPLICA_META_INVALID ? -EINVAL : 0));
+	CHECK(disks_crc(model) == before);
+	CHECK(model_connect(model) == -EUCLEAN);
+	model_close(model);
+	CHECK(disks_crc(model) == before);
+	model_destroy(model);
+}
+
+/* A volume that is one record behind is what a crash leaves: it is caught up. */
+static void test_record_behind(uint64_t seed)
+{
+	struct model *model = model_create(seed);
+
+	CHECK(!model_connect(model));
+	traffic(model, 20);
+	model_close(model);
+	rewind_volume(model, 1);
+	model_up(model);
+	if (env_mem_one_in(model->mem, 2)) {
+		CHECK(!model_connect(model));
+		traffic(model, 10);
+	}
+	model_crash(model, true);
+	model_up(model);
+	converge(model);
+	model_destroy(model);
+}
+
+/* --- roles -------------------------------------------------------------- */
+
+/* Wait for the call, or crash on the way; then true. */
+static bool crashes_first(struct model *model)
+{
+	unsigned int steps = env_mem_below(model->mem, 60);
+
+	if (env_mem_one_in(model->mem, 2)) {
+		CHECK(!model_wait(model));
+		return false;
+	}
+	while (steps-- && !model->called_back)
+		CHECK(env_mem_step(model->mem));
+	model->called_back = false;
+	model_crash(model, env_mem_one_in(model->mem, 2));
+	return true;
+}
+
+/* Follow another primary's timeline, crashing anywhere; in the end it is followed. */
+static void follow(struct model *model)
+{
+	const struct replica_state *state;
+	const struct meta_timeline old = model->timeline;
+
+	for (;;) {
+		state = replica_state(model->replica);
+		if (memcmp(state->timeline_id, old.id, REPRISE_ID_BYTES))
+			break;
+		replica_leave(model->replica, model_done, model);
+		if (crashes_first(model))
+			goto again;
+		CHECK(state->meta->left && state->meta->left_seq == state->durable);
+		CHECK(model_connect(model) == -EUCLEAN);
+		model->commit = model->acked_durable = state->durable;
+		replica_settle(model->replica, model_done, model);
+		if (crashes_first(model))
+			goto again;
+		CHECK(model_store_is(model, state->durable));
+		model->timeline = old;
+		model_new_timeline(model, state->durable);
+		replica_enter(model->replica, &model->timeline, REPRISE_STORE_CLEAN, model_done,
+			      model);
+		if (!crashes_first(model))
+			break;
+again:
+		model_up(model);
+	}
+	state = replica_state(model->replica);
+	CHECK(!memcmp(state->timeline_id, model->timeline.id, REPRISE_ID_BYTES));
+	CHECK(state->durable == model->timeline.fork_seq && state->applied == state->durable);
+	CHECK(!state->meta->left && state->meta->state == REPRISE_STORE_CLEAN);
+}
+
+/* Writes that this node makes as the primary go straight to its store. */
+static void write_as_primary(struct model *model)
+{
+	unsigned int nr = env_mem_below(model->mem, 50);
+
+	while (nr--)
+		model_write_through(model);
+}
+
+static void reign(struct model *model)
+{
+	const struct replica_state *state = replica_state(model->replica);
+	struct replica_volume volumes[MODEL_VOLUMES];
+
+	replica_leave(model->replica, model_done, model);
+	CHECK(!model_wait(model));
+	model->commit = model->acked_durable = state->durable;
+	replica_settle(model->replica, model_done, model);
+	CHECK(!model_wait(model));
+	model_new_timeline(model, state->durable);
+	model->timeline.opener = 2;
+	replica_enter(model->replica, &model->timeline, REPRISE_STORE_UNCLEAN, model_done, model);
+	CHECK(!model_wait(model));
+	CHECK(model_connect(model) == -EUCLEAN);
+	replica_release(model->replica);
+	write_as_primary(model);
+	if (env_mem_one_in(model->mem, 3)) {
+		/* The agent restarts beside a kernel that goes on. */
+		replica_destroy(model->replica);
+		CHECK(!model_open(model));
+		state = replica_state(model->replica);
+		CHECK(state->damage == REPLICA_OK);
+		CHECK(state->meta->state == REPRISE_STORE_UNCLEAN);
+	}
+	model_volumes(model, volumes);
+	replica_regain(model->replica, volumes, model->made, model_done, model);
+	if (crashes_first(model)) {
+		CHECK(!model_open(model));
+		state = replica_state(model->replica);
+		if (state->meta->state == REPRISE_STORE_UNCLEAN) {
+			CHECK(model_connect(model) == -EUCLEAN);
+			replica_regain(model->replica, volumes, model->made, model_done, model);
+			CHECK(!model_wait(model));
+		}
+	}
+	state = replica_state(model->replica);
+	CHECK(state->durable == model->made && state->applied == model->made);
+	CHECK(state->meta->state == REPRISE_STORE_CLEAN);
+	model->acked_durable = model->commit = model->flushed = model->made;
+}
+
+static void test_roles(uint64_t seed)
+{
+	struct model *model = model_create(seed);
+	unsigned int rounds = 1 + env_mem_below(model->mem, 5);
+
+	while (rounds--) {
+		CHECK(!model_connect(model));
+		traffic(model, env_mem_below(model->mem, 30));
+		if (env_mem_one_in(model->mem, 2))
+			end_session(model);
+		if (env_mem_one_in(model->mem, 2))
+			follow(model);
+		else
+			reign(model);
+		if (env_mem_one_in(model->mem, 4)) {
+			replica_set_policy(model->replica, REPRISE_DURABILITY_MEMORY,
+					   REPRISE_ON_PEER_LOSS_FREEZE, model_done, model);
+			CHECK(!model_wait(model));
+		}
+	}
+	converge(model);
+	model_check_prefix(model);
+	model_destroy(model);
+}
+
 struct group {
 	const char *name;
 	void (*run)(uint64_t seed);
@@ -462,6 +762,9 @@ static const struct group groups[] = {
 	{ "log_full", test_log_full, 20 },
 	{ "ring_overflow", test_ring_overflow, 30 },
 	{ "io_errors", test_io_errors, 100 },
+	{ "misfit", test_misfit, 9 * 5 },
+	{ "record_behind", test_record_behind, 50 },
+	{ "roles", test_roles, 200 },
 };
 
 int main(int argc, char **argv)
