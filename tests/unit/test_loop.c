@@ -699,6 +699,37 @@ TEST_F(loop, cancel_keeps_the_connection)
 	close_pair(self->loop, &server, &dialer);
 }
 
+/* As to the kernel module: cancelled, handed over, closed here, alive there. */
+TEST_F(loop, handed_over)
+{
+	struct waiter recv = { 0 };
+	struct env_conn *conn;
+	int fds[2], other;
+	char text[8];
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+	conn = loop_conn_adopt(self->loop, fds[0]);
+	recv.io = (struct env_io){ .op = ENV_RECV, .conn = conn };
+	recv.iov[0] = (struct iovec){ self->buf, BLOCK };
+	submit(self->loop, &recv);
+	round_without_waiting(self->loop);
+	self->env->ops->conn_cancel(self->env, conn);
+	while (!recv.done)
+		loop_round(self->loop);
+	EXPECT_EQ(-ECANCELED, recv.result);
+	other = dup(self->env->ops->conn_fd(self->env, conn));
+	self->env->ops->conn_close(self->env, conn);
+	for (int i = 0; i < 3; i++)
+		round_without_waiting(self->loop);
+	EXPECT_EQ(-1, fcntl(fds[0], F_GETFD));
+	ASSERT_EQ(4, write(fds[1], "data", 4));
+	EXPECT_EQ(4, read(other, text, sizeof(text)));
+	ASSERT_EQ(4, write(other, "back", 4));
+	EXPECT_EQ(4, read(fds[1], text, sizeof(text)));
+	close(other);
+	close(fds[1]);
+}
+
 /* A cancellation that races data just arriving must not leave the request behind. */
 TEST_F(loop, cancel_races_data)
 {
