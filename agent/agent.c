@@ -130,6 +130,11 @@ static void welcome(struct agent *agent, const struct greet_result *result)
 		session_connected(node, peer, result->hello.session, result->conn);
 }
 
+static int refusal_level(unsigned int refusal)
+{
+	return !refusal ? 7 : refusal == WIRE_REFUSE_RESOURCE ? 6 : 4;
+}
+
 static void greeted(void *ctx, const struct greet_result *result)
 {
 	struct stranger *stranger = ctx;
@@ -145,8 +150,9 @@ static void greeted(void *ctx, const struct greet_result *result)
 	if (peer && result->refusal)
 		peer_accept_failed(peer, result->why);
 	else
-		env_log(agent_env(agent), result->refusal ? 4 : 6, node ? node->conf.name : NULL,
-			"a connection was not accepted: %s", result->why);
+		env_log(agent_env(agent), refusal_level(result->refusal),
+			node ? node->conf.name : NULL, "a connection was not accepted: %s",
+			result->why);
 }
 
 static void accepted(struct env_listener *env_listener, struct env_conn *conn,

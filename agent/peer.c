@@ -135,8 +135,11 @@ static void send_goodbye(struct peer *peer, const char *code, const char *text)
 
 /* --- losing ----------------------------------------------------------- */
 
+/* A peer that is away may come any moment; one that refuses has to be repaired first. */
 static void schedule_retry(struct peer *peer)
 {
+	uint32_t max_ms = peer->connection == PEER_REFUSED ? PEER_BACKOFF_MAX_MS :
+			  PEER_BACKOFF_AWAY_MS;
 	uint16_t noise;
 	uint64_t delay_ms = peer->backoff_ms;
 
@@ -144,8 +147,8 @@ static void schedule_retry(struct peer *peer)
 	delay_ms = delay_ms / 2 + delay_ms * noise / 65536;
 	peer->retry_ns = now_ns(peer) + delay_ms * NS_PER_MS;
 	peer->backoff_ms *= 2;
-	if (peer->backoff_ms > PEER_BACKOFF_MAX_MS)
-		peer->backoff_ms = PEER_BACKOFF_MAX_MS;
+	if (peer->backoff_ms > max_ms)
+		peer->backoff_ms = max_ms;
 }
 
 static void set_connection(struct peer *peer, enum peer_connection connection, const char *text)
@@ -427,6 +430,12 @@ void peer_accept_failed(struct peer *peer, const char *why)
 		set_connection(peer, PEER_REFUSED, why);
 }
 
+/* A resource that is not up is away, not wrong. */
+static bool is_refusal(unsigned int refusal)
+{
+	return refusal && refusal != WIRE_REFUSE_RESOURCE && refusal != WIRE_REFUSE_BUSY;
+}
+
 static void greeted(void *ctx, const struct greet_result *result)
 {
 	struct peer *peer = ctx;
@@ -436,7 +445,8 @@ static void greeted(void *ctx, const struct greet_result *result)
 		connected(peer, result->conn);
 		return;
 	}
-	forget_connection(peer, result->refusal ? PEER_REFUSED : PEER_DISCONNECTED, result->why);
+	forget_connection(peer, is_refusal(result->refusal) ? PEER_REFUSED : PEER_DISCONNECTED,
+			  result->why);
 }
 
 static void dial(struct peer *peer)
