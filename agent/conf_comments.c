@@ -12,11 +12,11 @@ enum place { PLAIN, STRING, LINE_COMMENT, BLOCK_COMMENT };
 
 struct scan {
 	enum place place;
-	char quote;		/* STRING: which one ends it */
+	char quote; /* STRING: which one ends it */
 	int line;
-	int begin;		/* line in which the string or comment began */
-	int depth;		/* of braces */
-	int section;		/* line in which the outermost open one stands */
+	int begin; /* line in which the string or comment began */
+	int depth; /* of braces */
+	int section; /* line in which the outermost open one stands */
 	const char *why;
 };
 
@@ -84,8 +84,9 @@ static void step(struct scan *s, char *text, size_t length, size_t *at)
 	}
 	if (s->why)
 		return;
-	n = comment ? in_comment(s, c, next) : s->place == STRING ? in_string(s, c, next) :
-	    begin(s, c, next);
+	n = comment	       ? in_comment(s, c, next) :
+	    s->place == STRING ? in_string(s, c, next) :
+				 begin(s, c, next);
 	comment = comment || s->place == LINE_COMMENT || s->place == BLOCK_COMMENT;
 	s->line += c == '\n';
 	if (comment && c != '\n')

@@ -24,7 +24,7 @@ enum {
 struct text {
 	char *buf;
 	size_t bytes;
-	size_t length;		/* needed, as in snprintf() */
+	size_t length; /* needed, as in snprintf() */
 };
 
 static void __attribute__((format(printf, 2, 3))) append(struct text *text, const char *fmt, ...)
@@ -34,8 +34,8 @@ static void __attribute__((format(printf, 2, 3))) append(struct text *text, cons
 	int n;
 
 	va_start(ap, fmt);
-	n = vsnprintf(room ? text->buf + text->length : NULL,
-		      room ? text->bytes - text->length : 0, fmt, ap);
+	n = vsnprintf(room ? text->buf + text->length : NULL, room ? text->bytes - text->length : 0,
+		      fmt, ap);
 	va_end(ap);
 	assert(n >= 0);
 	text->length += n;
@@ -96,7 +96,7 @@ void conf_digest(const struct conf *conf, uint8_t digest[32])
 /* One line of a description: its name, and its value. */
 struct line {
 	const char *text;
-	size_t length;		/* 0: past the end */
+	size_t length; /* 0: past the end */
 	size_t name_length;
 };
 

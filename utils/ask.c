@@ -67,11 +67,10 @@ const char *ask_words(int err)
 int ask_say_unreachable(const struct options *options, const char *resource, int err)
 {
 	const char *hint = ask_says_dead(err) ? "start it: systemctl start reprised" :
-			   "its log says more: journalctl -u reprised";
+						"its log says more: journalctl -u reprised";
 
-	return say_error("no-agent", hint, "%s%s%s (%s/control.sock: %s)",
-			 resource ? resource : "", resource ? ": " : "", ask_words(err),
-			 options->run_dir, strerror(-err));
+	return say_error("no-agent", hint, "%s%s%s (%s/control.sock: %s)", resource ? resource : "",
+			 resource ? ": " : "", ask_words(err), options->run_dir, strerror(-err));
 }
 
 bool ask_is_ok(const json_t *answer)

@@ -115,8 +115,8 @@ static int kernel_error(struct nl *nl, const char *resource, int err)
 {
 	char text[256];
 
-	snprintf(text, sizeof(text), "%s", err == -ENOENT ? "the kernel does not run it" :
-		 nl_error(nl));
+	snprintf(text, sizeof(text), "%s",
+		 err == -ENOENT ? "the kernel does not run it" : nl_error(nl));
 	nl_close(nl);
 	return say_error("io", NULL, "%s: the agent is not running, and %s", resource, text);
 }
@@ -151,7 +151,8 @@ static int take_down_by_kernel(const char *resource)
 		if (res.volumes[i].backing_fd >= 0)
 			close(res.volumes[i].backing_fd);
 	nl_close(nl);
-	return say_done(NULL, "%s: its devices are gone (by the kernel, as the agent is not "
+	return say_done(NULL,
+			"%s: its devices are gone (by the kernel, as the agent is not "
 			"running); it counts as crashed until its agent has brought it up again",
 			resource);
 }

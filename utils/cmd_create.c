@@ -59,7 +59,8 @@ static bool check_kept(const struct disks_volume *v, const struct signature *fou
 		return true;
 	say_error("unsafe", "shrink it first (resize2fs), or make the device 1 MiB larger",
 		  "the file system on %s (%s) reaches into the last 1 MiB, which is for metadata; "
-		  "%s are usable", v->path, found->words, say_size(usable, size));
+		  "%s are usable",
+		  v->path, found->words, say_size(usable, size));
 	return false;
 }
 
@@ -165,9 +166,9 @@ static bool ask(const struct disks *disks, const struct conf *conf, const struct
 
 	for (unsigned int i = 0; i < disks->nr_volumes && used < sizeof(paths); i++)
 		used += snprintf(paths + used, sizeof(paths) - used, " %s", disks->volumes[i].path);
-	if (options->yes || say_confirm("Resource %s: %s of%s will be overwritten. Go on?",
-					conf->name, options->keep_data ? "the last 1 MiB" :
-					"the content", paths))
+	if (options->yes ||
+	    say_confirm("Resource %s: %s of%s will be overwritten. Go on?", conf->name,
+			options->keep_data ? "the last 1 MiB" : "the content", paths))
 		return true;
 	say_error("refused", NULL, "nothing was changed");
 	return false;
@@ -225,6 +226,8 @@ int cmd_create(const struct options *options, const struct command *command)
 		return EXIT_REFUSED;
 	return say_done(json_pack("{s:s, s:s}", "resource", conf.name, "node", node->name),
 			"%s: created on %s%s; next: reprise up %s", conf.name, node->name,
-			options->keep_data ? ", keeping the data" : options->blank ?
-			", blank: it needs a peer's content" : ", all zeros", conf.name);
+			options->keep_data ? ", keeping the data" :
+			options->blank	   ? ", blank: it needs a peer's content" :
+					     ", all zeros",
+			conf.name);
 }

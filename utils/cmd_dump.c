@@ -19,6 +19,7 @@ int cmd_dump(const struct options *options, const struct command *command)
 		return dump_log(options, path);
 	if (!strcmp(what, "meta"))
 		return dump_meta(options, path);
-	fprintf(stderr, "reprise %s: \"%s\" is not one of frames, log, meta\n", command->name, what);
+	fprintf(stderr, "reprise %s: \"%s\" is not one of frames, log, meta\n", command->name,
+		what);
 	return EXIT_USAGE;
 }

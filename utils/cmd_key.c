@@ -19,10 +19,10 @@
 #include "say.h"
 
 struct rotation {
-	struct conf conf;		/* as it is */
-	uint8_t key[CONF_KEY_BYTES];	/* the fresh one */
-	char dir[512];			/* private, inside of the configuration's */
-	char path[640];			/* of the new file, in it */
+	struct conf conf; /* as it is */
+	uint8_t key[CONF_KEY_BYTES]; /* the fresh one */
+	char dir[512]; /* private, inside of the configuration's */
+	char path[640]; /* of the new file, in it */
 };
 
 /* Does @line set @name? */
@@ -93,9 +93,10 @@ static bool check_new(const struct rotation *r)
 		    !memcmp(before, after, sizeof(before)))
 			return true;
 	}
-	say_error("invalid", "put 'key' and 'previous-key' on lines of their own, then try again",
-		  "%s is written in a way that cannot be changed automatically; nothing was changed",
-		  r->conf.path);
+	say_error(
+		"invalid", "put 'key' and 'previous-key' on lines of their own, then try again",
+		"%s is written in a way that cannot be changed automatically; nothing was changed",
+		r->conf.path);
 	return false;
 }
 
@@ -164,6 +165,7 @@ int cmd_key(const struct options *options, const struct command *command)
 			"  2. copy %s/%s.conf to the other node (secretly), and there: "
 			"reprise reload %s\n"
 			"  3. when both have it, remove the line 'previous-key' on both and "
-			"reload again", options->args[1], options->args[1], options->config_dir,
-			options->args[1], options->args[1]);
+			"reload again",
+			options->args[1], options->args[1], options->config_dir, options->args[1],
+			options->args[1]);
 }

@@ -96,8 +96,9 @@ static void print_log(const json_t *r)
 	json_array_foreach(timelines, i, t) {
 		const json_t *next = json_array_get(timelines, i + 1);
 
-		print_timeline(t, next ? status_number(next, "fork_seq") :
-			       status_number(r, "position"), !next);
+		print_timeline(
+			t, next ? status_number(next, "fork_seq") : status_number(r, "position"),
+			!next);
 	}
 }
 

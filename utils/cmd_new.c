@@ -23,8 +23,10 @@ struct new_node {
 
 static bool usage(const char *text)
 {
-	fprintf(stderr, "reprise new: --node %s: expected NAME=ADDRESS,DEVICE,LOG, for example "
-		"alpha=10.77.0.1:7799,/dev/vdb,/var/lib/reprise/pg\n", text);
+	fprintf(stderr,
+		"reprise new: --node %s: expected NAME=ADDRESS,DEVICE,LOG, for example "
+		"alpha=10.77.0.1:7799,/dev/vdb,/var/lib/reprise/pg\n",
+		text);
 	return false;
 }
 
@@ -49,25 +51,28 @@ static bool parse_node(const char *text, struct new_node *node)
 	return (take_part(&at, '=', node->name, sizeof(node->name)) &&
 		take_part(&at, ',', node->address, sizeof(node->address)) &&
 		take_part(&at, ',', node->device, sizeof(node->device)) &&
-		take_part(&at, 0, node->log, sizeof(node->log))) || usage(text);
+		take_part(&at, 0, node->log, sizeof(node->log))) ||
+	       usage(text);
 }
 
 static void write_text(FILE *file, const char *resource, const struct new_node *nodes,
 		       unsigned int nr_nodes, const char *id, const char *key)
 {
-	fprintf(file, "# Resource %s: the same file on every node; see reprise.conf(5).\n", resource);
+	fprintf(file, "# Resource %s: the same file on every node; see reprise.conf(5).\n",
+		resource);
 	fprintf(file, "id = \"%s\"\nkey = \"%s\"\n\n", id, key);
 	fprintf(file, "durability = write       # write, memory, flush, async\n"
-		"on-peer-loss = alone     # freeze, alone\n"
-		"timeout = \"6s\"\n"
-		"log-size = \"512MiB\"\n"
-		"segment-size = \"64MiB\"\n"
-		"unapplied = \"32MiB\"\n\n"
-		"volume 0 { }\n");
+		      "on-peer-loss = alone     # freeze, alone\n"
+		      "timeout = \"6s\"\n"
+		      "log-size = \"512MiB\"\n"
+		      "segment-size = \"64MiB\"\n"
+		      "unapplied = \"32MiB\"\n\n"
+		      "volume 0 { }\n");
 	for (unsigned int i = 0; i < nr_nodes; i++)
-		fprintf(file, "\nnode %s {\n  id = %u\n  address = \"%s\"\n  log = \"%s\"\n"
-			"  volume 0 { device = \"%s\" }\n}\n", nodes[i].name, i + 1,
-			nodes[i].address, nodes[i].log, nodes[i].device);
+		fprintf(file,
+			"\nnode %s {\n  id = %u\n  address = \"%s\"\n  log = \"%s\"\n"
+			"  volume 0 { device = \"%s\" }\n}\n",
+			nodes[i].name, i + 1, nodes[i].address, nodes[i].log, nodes[i].device);
 }
 
 static bool make_secret(char *hex, size_t bytes)
@@ -152,5 +157,6 @@ int cmd_new(const struct options *options, const struct command *command)
 		return EXIT_REFUSED;
 	return say_done(json_pack("{s:s, s:s}", "resource", options->args[0], "path", path),
 			"%s written; copy it to the other node (it holds the key: keep it secret), "
-			"then on each node: reprise create %s", path, options->args[0]);
+			"then on each node: reprise create %s",
+			path, options->args[0]);
 }

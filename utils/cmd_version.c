@@ -28,8 +28,9 @@ int cmd_version(const struct options *options, const struct command *command)
 	char module[64], agent[64];
 	int err = ask_agent(options, ask_request(command->name, NULL), ASK_STATUS_WAIT_MS, &answer);
 
-	snprintf(agent, sizeof(agent), "%s", err ? ask_words(err) + strlen("the agent ") :
-		 status_text(answer, "version", "unknown"));
+	snprintf(agent, sizeof(agent), "%s",
+		 err ? ask_words(err) + strlen("the agent ") :
+		       status_text(answer, "version", "unknown"));
 	json_decref(answer);
 	module_version(module, sizeof(module));
 	return say_done(json_pack("{s:s, s:s, s:s}", "reprise", REPRISE_VERSION, "agent", agent,

@@ -19,7 +19,7 @@ enum { MAX_LINE_BYTES = 8 << 20, READ_BYTES = 64 << 10 };
 
 struct ctl_client {
 	int fd;
-	char *buf;		/* bytes received, of which no object was made yet */
+	char *buf; /* bytes received, of which no object was made yet */
 	size_t length, room;
 };
 

@@ -24,9 +24,10 @@ bool disks_say_open_error(const char *path, int err)
 
 	switch (err) {
 	case -EBUSY:
-		say_error("busy", "unmount or stop what uses it; if it is this resource: "
-			  "'reprise down' first", "%s is in use: %s", path,
-			  holder_describe(path, who, sizeof(who)));
+		say_error("busy",
+			  "unmount or stop what uses it; if it is this resource: "
+			  "'reprise down' first",
+			  "%s is in use: %s", path, holder_describe(path, who, sizeof(who)));
 		return false;
 	case -ELOOP:
 		say_error("invalid", "choose a place outside of Reprise's own devices",
@@ -36,8 +37,10 @@ bool disks_say_open_error(const char *path, int err)
 		say_error("invalid", NULL, "%s is neither a block device nor a regular file", path);
 		return false;
 	case -ENOENT:
-		say_error("not-found", "correct the configuration, or make a file with: "
-			  "truncate -s SIZE FILE", "%s does not exist", path);
+		say_error("not-found",
+			  "correct the configuration, or make a file with: "
+			  "truncate -s SIZE FILE",
+			  "%s does not exist", path);
 		return false;
 	}
 	say_error("io", NULL, "%s cannot be opened: %s", path, strerror(-err));

@@ -45,18 +45,22 @@ static json_t *segment_object(const struct segment *s)
 	as_json_set_id(o, "resource_id", h->resource_id);
 	as_json_set_id(o, "timeline_id", h->timeline_id);
 	as_json_set_id(o, "prev_timeline_id", h->prev_timeline_id);
-	json_object_update_new(o, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "ordinal",
-		(json_int_t)h->ordinal, "session", (json_int_t)h->session, "session_ordinal",
-		(json_int_t)h->session_ordinal, "generation", (json_int_t)h->generation,
-		"prev_seq", (json_int_t)h->prev_seq, "first_seq", (json_int_t)h->first_seq,
-		"commit", (json_int_t)h->commit, "first_offset", (int)h->first_offset));
+	json_object_update_new(
+		o, json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "ordinal",
+			     (json_int_t)h->ordinal, "session", (json_int_t)h->session,
+			     "session_ordinal", (json_int_t)h->session_ordinal, "generation",
+			     (json_int_t)h->generation, "prev_seq", (json_int_t)h->prev_seq,
+			     "first_seq", (json_int_t)h->first_seq, "commit", (json_int_t)h->commit,
+			     "first_offset", (int)h->first_offset));
 	json_object_update_new(o, json_pack("{s:I, s:I, s:I, s:I, s:s, s:s}", "frames",
-		(json_int_t)s->frames, "ops", (json_int_t)s->ops, "last_seq",
-		(json_int_t)s->last_seq, "end_offset", (json_int_t)s->end_offset, "end",
-		end_words(s), "end_why", s->end_why));
+					    (json_int_t)s->frames, "ops", (json_int_t)s->ops,
+					    "last_seq", (json_int_t)s->last_seq, "end_offset",
+					    (json_int_t)s->end_offset, "end", end_words(s),
+					    "end_why", s->end_why));
 	if (s->end == SEGMENT_END_DAMAGED)
 		json_object_update_new(o, json_pack("{s:I, s:I}", "later_offset",
-			(json_int_t)s->later_offset, "later_seq", (json_int_t)s->later_seq));
+						    (json_int_t)s->later_offset, "later_seq",
+						    (json_int_t)s->later_seq));
 	return o;
 }
 
@@ -82,8 +86,7 @@ static void print_segment(const struct segment *s)
 
 	print_place(s);
 	if (s->state != SEGMENT_VALID) {
-		printf(": %s%s%s\n", state_words(s->state),
-		       s->state == SEGMENT_INVALID ? ": " : "",
+		printf(": %s%s%s\n", state_words(s->state), s->state == SEGMENT_INVALID ? ": " : "",
 		       s->state == SEGMENT_INVALID ? s->why : "");
 		return;
 	}
@@ -181,9 +184,9 @@ static void frame_as_words(const struct segment *s, uint64_t offset, const struc
 
 	(void)s;
 	printf("  offset %" PRIu64 ": %u bytes, next seq %" PRIu64 ", %u ops, committed %" PRIu64
-	       ", flushed %" PRIu64 ", %s\n", offset, frame->frame_bytes,
-	       frame->first_seq + frame->nr_ops, frame->nr_ops, frame->commit, frame->flushed,
-	       say_time(frame->realtime_ns, when));
+	       ", flushed %" PRIu64 ", %s\n",
+	       offset, frame->frame_bytes, frame->first_seq + frame->nr_ops, frame->nr_ops,
+	       frame->commit, frame->flushed, say_time(frame->realtime_ns, when));
 	for (unsigned int i = 0; i < frame->nr_ops; i++) {
 		const struct frame_op *op = &frame->ops[i];
 

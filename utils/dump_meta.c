@@ -19,7 +19,7 @@ struct copy {
 	char buf[REPRISE_META_RECORD_BYTES];
 	struct meta meta;
 	struct meta_volume volume;
-	const char *why;	/* NULL: valid */
+	const char *why; /* NULL: valid */
 };
 
 static void decode(struct copy *copy)
@@ -34,10 +34,11 @@ static json_t *peers_array(const struct meta *m)
 	json_t *array = json_array();
 
 	for (unsigned int i = 0; i < m->nr_peers; i++)
-		json_array_append_new(array, json_pack("{s:i, s:b, s:I, s:I}", "node",
-			(int)m->peers[i].node, "absent", m->peers[i].absent, "since_seq",
-			(json_int_t)m->peers[i].since_seq, "since_realtime_ns",
-			(json_int_t)m->peers[i].since_realtime_ns));
+		json_array_append_new(
+			array, json_pack("{s:i, s:b, s:I, s:I}", "node", (int)m->peers[i].node,
+					 "absent", m->peers[i].absent, "since_seq",
+					 (json_int_t)m->peers[i].since_seq, "since_realtime_ns",
+					 (json_int_t)m->peers[i].since_realtime_ns));
 	return array;
 }
 
@@ -49,19 +50,20 @@ static json_t *record_object(const struct meta *m, const struct meta_volume *v)
 			      say_hex(m->resource_id, REPRISE_ID_BYTES, id), "log_id",
 			      say_hex(m->log_id, REPRISE_ID_BYTES, log_id), "node_name",
 			      m->node_name, "node", (int)m->node, "volume", (int)v->number,
-			      "nr_volumes", (int)m->nr_volumes, "state",
-			      meta_state_name(m->state));
+			      "nr_volumes", (int)m->nr_volumes, "state", meta_state_name(m->state));
 	json_t *timelines = json_array();
 
 	for (unsigned int i = 0; i < m->nr_timelines; i++)
 		json_array_append_new(timelines, as_json_timeline(&m->timelines[i]));
 	json_object_update_new(o, json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:o, s:o}",
-		"durability", durability_name(m->durability), "on_peer_loss",
-		on_peer_loss_name(m->on_peer_loss), "logical_block_bytes",
-		(int)m->logical_block_bytes, "size_sectors", (json_int_t)v->size_sectors,
-		"device_sectors", (json_int_t)v->device_sectors, "applied",
-		(json_int_t)m->applied, "realtime_ns", (json_int_t)m->realtime_ns, "timelines",
-		timelines, "peers", peers_array(m)));
+					    "durability", durability_name(m->durability),
+					    "on_peer_loss", on_peer_loss_name(m->on_peer_loss),
+					    "logical_block_bytes", (int)m->logical_block_bytes,
+					    "size_sectors", (json_int_t)v->size_sectors,
+					    "device_sectors", (json_int_t)v->device_sectors,
+					    "applied", (json_int_t)m->applied, "realtime_ns",
+					    (json_int_t)m->realtime_ns, "timelines", timelines,
+					    "peers", peers_array(m)));
 	if (m->left)
 		json_object_set_new(o, "left_seq", json_integer(m->left_seq));
 	return o;
@@ -74,10 +76,11 @@ static void print_timelines(const struct meta *m)
 	for (unsigned int i = 0; i < m->nr_timelines; i++) {
 		const struct meta_timeline *t = &m->timelines[i];
 
-		printf("  timeline %" PRIu64 ": %s, %s after %" PRIu64 " of %.8s, opened by node %u "
-		       "at %s\n", t->generation, say_hex(t->id, sizeof(t->id), id),
-		       meta_fork_name(t->kind), t->fork_seq,
-		       say_hex(t->parent, sizeof(t->parent), parent), t->opener,
+		printf("  timeline %" PRIu64 ": %s, %s after %" PRIu64
+		       " of %.8s, opened by node %u "
+		       "at %s\n",
+		       t->generation, say_hex(t->id, sizeof(t->id), id), meta_fork_name(t->kind),
+		       t->fork_seq, say_hex(t->parent, sizeof(t->parent), parent), t->opener,
 		       say_time(t->opened_realtime_ns, when));
 	}
 }
@@ -100,8 +103,9 @@ static void print_record(const struct meta *m, const struct meta_volume *v)
 	printf("\n  durability %s, on loss of a peer: %s\n", durability_name(m->durability),
 	       on_peer_loss_name(m->on_peer_loss));
 	for (unsigned int i = 0; i < m->nr_peers; i++)
-		printf("  node %u: %s %" PRIu64 "\n", m->peers[i].node, m->peers[i].absent ?
-		       "writes were completed without it after" : "nothing held against it, at",
+		printf("  node %u: %s %" PRIu64 "\n", m->peers[i].node,
+		       m->peers[i].absent ? "writes were completed without it after" :
+					    "nothing held against it, at",
 		       m->peers[i].since_seq);
 	print_timelines(m);
 }
@@ -118,8 +122,9 @@ static int show(const char *path, struct copy *copies, uint64_t device_bytes)
 		uint64_t offset = meta_copy_offset(device_bytes, i);
 
 		decode(&copies[i]);
-		json_array_append_new(array, json_pack("{s:I, s:b, s:s*}", "offset",
-			(json_int_t)offset, "valid", !copies[i].why, "why", copies[i].why));
+		json_array_append_new(array,
+				      json_pack("{s:I, s:b, s:s*}", "offset", (json_int_t)offset,
+						"valid", !copies[i].why, "why", copies[i].why));
 		if (say_is_json())
 			continue;
 		printf("%s, copy %d at offset %" PRIu64 ": ", path, i, offset);
@@ -154,8 +159,8 @@ int dump_meta(const struct options *options, const char *path)
 	if (!err)
 		err = show(path, copies, device_bytes);
 	else
-		err = say_error("io", NULL, "%s: %s", path, err == -ENOSPC ?
-				"too small to hold metadata" : strerror(-err));
+		err = say_error("io", NULL, "%s: %s", path,
+				err == -ENOSPC ? "too small to hold metadata" : strerror(-err));
 	free(copies);
 	return err;
 }

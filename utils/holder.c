@@ -22,7 +22,8 @@ static bool mounted_on(dev_t dev, char *place, size_t bytes)
 		char where[1024];
 
 		if (sscanf(line, "%*d %*d %u:%u %1023s %1023s", &dev_major, &dev_minor, root,
-			   where) == 4 && makedev(dev_major, dev_minor) == dev) {
+			   where) == 4 &&
+		    makedev(dev_major, dev_minor) == dev) {
 			snprintf(place, bytes, "%s", where);
 			found = true;
 		}
@@ -64,7 +65,8 @@ const char *holder_describe(const char *path, char *buf, size_t bytes)
 	else if (S_ISBLK(st.st_mode) && held_by(st.st_rdev, what, sizeof(what)))
 		snprintf(buf, bytes, "device %s is made of it", what);
 	else
-		snprintf(buf, bytes, "another program has it exclusively (the agent, if the "
+		snprintf(buf, bytes,
+			 "another program has it exclusively (the agent, if the "
 			 "resource is up)");
 	return buf;
 }

@@ -212,7 +212,8 @@ static bool check_args(const struct command *command, int argc, char **argv, str
 	if (n < command->min_args && !o->all)
 		return usage_error(command, "something is missing, expected", command->synopsis);
 	if (n > command->max_args)
-		return usage_error(command, "one argument too many", argv[optind + command->max_args]);
+		return usage_error(command, "one argument too many",
+				   argv[optind + command->max_args]);
 	for (o->nr_args = 0; o->nr_args < n; o->nr_args++)
 		o->args[o->nr_args] = argv[optind + o->nr_args];
 	return true;

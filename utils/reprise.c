@@ -63,7 +63,7 @@ static const struct command commands[] = {
 	  .run = cmd_log },
 	{ .name = "dump", .synopsis = "frames|log|meta PATH",
 	  .summary = "look at a log or at metadata on disk, and at what is wrong with it",
-	  .details = "PATH: a log's directory or device or one segment; for meta a backing device.\n"
+	  .details = "PATH: a log's directory, device or segment; for meta a backing device.\n"
 		     "Exit code 1 if a check fails.",
 	  .takes = TAKES_SEGMENT, .min_args = 2, .max_args = 2, .run = cmd_dump },
 	{ .name = "key", .synopsis = "rotate RESOURCE",

@@ -12,15 +12,15 @@
 #include "resources.h"
 #include "say.h"
 
-bool resources_try(const struct options *options, const char *name, struct conf *conf,
-		   char *error, size_t error_bytes)
+bool resources_try(const struct options *options, const char *name, struct conf *conf, char *error,
+		   size_t error_bytes)
 {
 	char path[sizeof(conf->path)];
 	int err;
 
 	if (!name[0] || strchr(name, '/') ||
 	    (size_t)snprintf(path, sizeof(path), "%s/%s.conf", options->config_dir, name) >=
-	    sizeof(path)) {
+		    sizeof(path)) {
 		snprintf(error, error_bytes, "\"%.64s\" is no resource's name", name);
 		return false;
 	}

@@ -24,9 +24,9 @@ enum { MAX_SEGMENTS = 4096, SEARCH_BYTES = 1 << 20, DEFAULT_SEGMENT_BYTES = 64 <
 
 struct reader {
 	int fd;
-	uint64_t base, bytes;	/* of the segment in the file */
-	uint8_t *frame;		/* REPRISE_FRAME_MAX_BYTES */
-	uint8_t *window;	/* SEARCH_BYTES */
+	uint64_t base, bytes; /* of the segment in the file */
+	uint8_t *frame; /* REPRISE_FRAME_MAX_BYTES */
+	uint8_t *window; /* SEARCH_BYTES */
 	int error;
 };
 
@@ -202,7 +202,7 @@ static bool add_file(const char *path, uint64_t segment_bytes, struct segment *l
 		(*count)++;
 		if (!segment_bytes)
 			segment_bytes = s->state == SEGMENT_VALID ? s->head.segment_bytes :
-					DEFAULT_SEGMENT_BYTES;
+								    DEFAULT_SEGMENT_BYTES;
 		if (s->bytes > segment_bytes)
 			s->bytes = segment_bytes;
 		offset += segment_bytes;

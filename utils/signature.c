@@ -65,9 +65,8 @@ static void add_words(struct signature *found, const char *what, const char *nam
 {
 	size_t used = strlen(found->words);
 
-	snprintf(found->words + used, sizeof(found->words) - used, "%s%s%s%s%s%s",
-		 used ? ", " : "", what, name, label ? " \"" : "", label ? label : "",
-		 label ? "\"" : "");
+	snprintf(found->words + used, sizeof(found->words) - used, "%s%s%s%s%s%s", used ? ", " : "",
+		 what, name, label ? " \"" : "", label ? label : "", label ? "\"" : "");
 	found->count++;
 }
 
@@ -95,7 +94,7 @@ int signature_find(const char *path, struct signature *found)
 		return errno ? -errno : -EIO;
 	blkid_probe_enable_superblocks(probe, 1);
 	blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_LABEL |
-					  BLKID_SUBLKS_USAGE | BLKID_SUBLKS_MAGIC);
+							 BLKID_SUBLKS_USAGE | BLKID_SUBLKS_MAGIC);
 	blkid_probe_enable_partitions(probe, 1);
 	blkid_probe_set_partitions_flags(probe, BLKID_PARTS_MAGIC);
 	while ((ret = blkid_do_probe(probe)) == 0)

@@ -67,8 +67,10 @@ static json_t *kernel_peer(const struct nl_peer *p)
 	set_number(object, "node", p->node);
 	set_string(object, "connection", connected ? "connected" : "disconnected");
 	set_string(object, "role", connected ? "secondary" : "unknown");
-	set_string(object, "replication", p->state >= REPRISE_PEER_CONNECTED &&
-		   p->state <= REPRISE_PEER_BEHIND ? words[p->state] : "none");
+	set_string(object, "replication",
+		   p->state >= REPRISE_PEER_CONNECTED && p->state <= REPRISE_PEER_BEHIND ?
+			   words[p->state] :
+			   "none");
 	set_string(object, "text", p->reason);
 	set_string(object, "last_reason", p->reason);
 	set_number(object, "received", p->received);
@@ -108,10 +110,12 @@ static void add_health(json_t *object, const struct nl_resource *res, const stru
 	else if (res->frozen)
 		set_health(object, "failed", look, "and I/O is frozen");
 	else if (missing)
-		set_health(object, "degraded", look, "I/O goes on, but nobody reconnects what is "
+		set_health(object, "degraded", look,
+			   "I/O goes on, but nobody reconnects what is "
 			   "disconnected");
 	else
-		set_health(object, "degraded", look, "I/O and mirroring go on, but a lost "
+		set_health(object, "degraded", look,
+			   "I/O and mirroring go on, but a lost "
 			   "connection would stay lost");
 }
 
@@ -129,8 +133,7 @@ static json_t *from_kernel(const struct nl_resource *res, const struct look *loo
 	set_string(object, "state_text", "in use by the kernel as primary");
 	set_string(object, "durability", durability_name(res->durability));
 	set_string(object, "on_peer_loss", on_peer_loss_name(res->on_peer_loss));
-	json_object_set_new(object, "timeline", timeline_object(res->generation,
-								res->timeline_id));
+	json_object_set_new(object, "timeline", timeline_object(res->generation, res->timeline_id));
 	set_number(object, "seq", res->seq);
 	set_number(object, "commit", res->commit);
 	set_number(object, "flushed", res->flushed);
@@ -268,7 +271,8 @@ static json_t *from_disk(const struct conf *conf, const struct conf_node *node,
 			json_array_append_new(peers, disk_peer(&conf->nodes[i], &meta, look));
 	json_object_set_new(object, "volumes", volumes);
 	json_object_set_new(object, "peers", peers);
-	set_health(object, "failed", look, "nothing is known to be received; this is what the "
+	set_health(object, "failed", look,
+		   "nothing is known to be received; this is what the "
 		   "disk says");
 	return object;
 }

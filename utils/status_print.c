@@ -65,8 +65,8 @@ static void print_position(const json_t *r)
 	static const struct {
 		const char *name, *words;
 	} marks[] = {
-		{ "seq", "written" }, { "commit", "committed" }, { "flushed", "flushed" },
-		{ "received", "received" }, { "durable", "durable" }, { "applied", "applied" },
+		{ "seq", "written" },	    { "commit", "committed" }, { "flushed", "flushed" },
+		{ "received", "received" }, { "durable", "durable" },  { "applied", "applied" },
 	};
 	const json_t *timeline = json_object_get(r, "timeline");
 	bool first = true;
@@ -92,8 +92,7 @@ static void print_log(const json_t *r)
 	char used[24], all[24];
 
 	if (log && status_number(log, "bytes"))
-		printf("  log: %s of %s in use\n",
-		       say_size(status_number(log, "used_bytes"), used),
+		printf("  log: %s of %s in use\n", say_size(status_number(log, "used_bytes"), used),
 		       say_size(status_number(log, "bytes"), all));
 }
 
@@ -107,14 +106,15 @@ static void print_resource(const json_t *r)
 	if (status_text(r, "health_text", NULL))
 		printf("  %s\n", status_text(r, "health_text", ""));
 	if (json_is_true(json_object_get(r, "frozen")))
-		printf("  I/O IS FROZEN; to go on: reprise resume %s\n", status_text(r, "name", ""));
+		printf("  I/O IS FROZEN; to go on: reprise resume %s\n",
+		       status_text(r, "name", ""));
 	printf("  store: %s", status_text(r, "state", "unknown"));
 	if (status_text(r, "state_text", NULL))
 		printf(" (%s)", status_text(r, "state_text", ""));
 	printf("\n");
 	if (status_text(r, "durability", NULL))
-		printf("  durability %s, on loss of a peer: %s\n", status_text(r, "durability", "?"),
-		       status_text(r, "on_peer_loss", "?"));
+		printf("  durability %s, on loss of a peer: %s\n",
+		       status_text(r, "durability", "?"), status_text(r, "on_peer_loss", "?"));
 	print_position(r);
 	print_log(r);
 	json_array_foreach(json_object_get(r, "volumes"), i, item)

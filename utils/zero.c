@@ -17,7 +17,7 @@
 
 enum {
 	WRITE_BYTES = 1 << 20,
-	ZEROOUT_BYTES = 128 << 20,	/* one call to the device: progress stays visible */
+	ZEROOUT_BYTES = 128 << 20, /* one call to the device: progress stays visible */
 };
 
 static void report(const char *label, uint64_t done, uint64_t length)
@@ -33,8 +33,8 @@ static int write_zeros(int fd, const void *zeros, uint64_t offset, uint64_t leng
 
 	while (done < length) {
 		uint64_t left = length - done;
-		ssize_t n = pwrite(fd, zeros, left < WRITE_BYTES ? left : WRITE_BYTES,
-				   offset + done);
+		ssize_t n =
+			pwrite(fd, zeros, left < WRITE_BYTES ? left : WRITE_BYTES, offset + done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
