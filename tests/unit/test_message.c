@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Messages between agents: what is put is what is got; a body with a field
+ * missing, of another type, out of range or unprintable is refused whole.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/message.h"
+#include "agent/wire.h"
+#include "kselftest_harness.h"
+
+static struct message_state *sample_state(unsigned int nr)
+{
+	struct message_state *st = calloc(1, sizeof(*st));
+
+	st->primary = st->async = true;
+	st->state = REPRISE_STORE_UNCLEAN;
+	st->position = st->received = 1ull << 62;
+	st->durable = 7;
+	st->absent = 1u << 16;
+	strcpy(st->text, "plain words");
+	st->nr_timelines = nr;
+	for (unsigned int i = 0; i < nr; i++) {
+		st->timelines[i].generation = i;
+		memset(st->timelines[i].id, i, REPRISE_ID_BYTES);
+		st->timelines[i].fork_seq = 1ull << 62;
+		st->timelines[i].kind = REPRISE_FORK_CLEAN;
+		st->timelines[i].opener = 16;
+		st->timelines[i].opened_realtime_ns = 1ull << 60;
+	}
+	return st;
+}
+
+TEST(state_survives_and_the_largest_fits)
+{
+	struct message_state *st = sample_state(REPRISE_META_MAX_TIMELINES);
+	struct message_state *out = calloc(1, sizeof(*out));
+	json_t *json = message_put_state(st);
+	char *text = json_dumps(json, JSON_COMPACT);
+	const char *why;
+
+	EXPECT_GT(WIRE_MAX_BODY, strlen(text));
+	ASSERT_EQ(0, message_get_state(json, out, &why));
+	EXPECT_EQ(0, memcmp(st, out, sizeof(*st)));
+	free(text);
+	json_decref(json);
+	free(st);
+	free(out);
+}
+
+/* Each member left out, or replaced by something of another kind. */
+TEST(state_with_any_member_wrong_is_refused)
+{
+	struct message_state *st = sample_state(3), *out = calloc(1, sizeof(*out));
+	static const char *const wrong[] = { "null", "-1", "[]", "\"x\\u0001\"", "1e9", "{}",
+					     "[[1,2,3,4,5,6,7]]", "9223372036854775807" };
+	json_t *good = message_put_state(st), *value;
+	const char *key, *why;
+
+	json_object_foreach(good, key, value) {
+		json_t *bad = json_copy(good);
+
+		json_object_del(bad, key);
+		EXPECT_NE(0, message_get_state(bad, out, &why));
+		for (unsigned int i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+			if (i == 2 && !strcmp(key, "timelines"))
+				continue;	/* an empty list is a blank node */
+			if (i == 7 && strcmp(key, "state") && strcmp(key, "absent"))
+				continue;	/* a position like any other */
+			json_object_set_new(bad, key, json_loads(wrong[i], JSON_DECODE_ANY, NULL));
+			EXPECT_NE(0, message_get_state(bad, out, &why));
+		}
+		json_decref(bad);
+	}
+	json_decref(good);
+	free(st);
+	free(out);
+}
+
+TEST(too_many_timelines_are_refused)
+{
+	struct message_state *st = sample_state(1), *out = calloc(1, sizeof(*out));
+	json_t *json = message_put_state(st);
+	json_t *list = json_object_get(json, "timelines");
+	const char *why;
+
+	while (json_array_size(list) <= REPRISE_META_MAX_TIMELINES)
+		json_array_append(list, json_array_get(list, 0));
+	EXPECT_NE(0, message_get_state(json, out, &why));
+	json_decref(json);
+	free(st);
+	free(out);
+}
+
+TEST(introduction_survives)
+{
+	struct message_introduce *in = calloc(1, sizeof(*in)), *out = calloc(1, sizeof(*out));
+	const char *why;
+	json_t *json;
+
+	in->node = 16;
+	strcpy(in->name, "alpha");
+	strcpy(in->release, "0.1");
+	strcpy(in->config, "a = 1\nb = 2\n");
+	in->logical_block_bytes = 4096;
+	in->nr_volumes = REPRISE_MAX_VOLUMES;
+	for (unsigned int i = 0; i < in->nr_volumes; i++) {
+		in->volumes[i].number = i;
+		in->volumes[i].sectors = 1ull << 40;
+	}
+	json = message_put_introduce(in);
+	ASSERT_EQ(0, message_get_introduce(json, out, &why));
+	EXPECT_EQ(0, memcmp(in, out, sizeof(*in)));
+	json_object_set_new(json, "name", json_string("two\nlines"));
+	EXPECT_NE(0, message_get_introduce(json, out, &why));
+	json_decref(json);
+	free(in);
+	free(out);
+}
+
+TEST(answer_survives_and_its_number_is_never_zero)
+{
+	struct message_answer in = { .number = UINT64_MAX, .ok = true, .code = "busy",
+				     .text = "words", .position = 9, .timeline_id = { 1, 2 } };
+	struct message_answer out = { 0 };
+	json_t *json = message_put_answer(&in);
+	const char *why;
+
+	ASSERT_EQ(0, message_get_answer(json, &out, &why));
+	EXPECT_EQ(0, memcmp(&in, &out, sizeof(in)));
+	json_decref(json);
+	in.number = 0;
+	json = message_put_answer(&in);
+	EXPECT_NE(0, message_get_answer(json, &out, &why));
+	json_decref(json);
+}
+
+TEST(text_from_the_kernel_may_hold_anything)
+{
+	struct message_answer in = { .number = 1, .text = "bad \x01 \xff\xfe" }, out;
+	json_t *json = message_put_answer(&in);
+	const char *why;
+
+	ASSERT_NE(NULL, json);
+	EXPECT_EQ(0, message_get_answer(json, &out, &why));
+	json_decref(json);
+}
+
+TEST_HARNESS_MAIN
