@@ -57,6 +57,7 @@ struct replica *replica_create(const struct replica_config *config)
 	assert(config->nr_volumes && config->nr_volumes <= REPRISE_MAX_VOLUMES);
 	assert(config->nr_segments >= 4);
 	assert(config->segment_bytes % LOG_BLOCK_BYTES == 0);
+	assert(config->reread_bytes % LOG_BLOCK_BYTES == 0);
 	assert(config->ring_bytes && config->ring_bytes % (64 << 10) == 0);
 	if (!replica)
 		return NULL;

@@ -36,6 +36,7 @@ struct replica_config {
 	uint32_t logical_block_bytes;
 	size_t ring_bytes;		/* receive ring: multiple of 64 KiB, >= 8 MiB */
 	uint64_t unapplied_bytes;	/* apply so that logged, unapplied payload stays below */
+	size_t reread_bytes;		/* buffer to read the log back: multiple of 4096; 0: fits any frame */
 	uint32_t apply_delay_ms;	/* window closes at the latest after this; default 200 */
 	uint64_t segment_bytes;
 	const struct replica_volume *volumes;	/* copied */

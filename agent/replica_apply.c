@@ -32,7 +32,10 @@ int apply_init(struct replica *replica)
 	for (i = 0; i < REPLICA_STORE_IOS; i++)
 		apply->ios[i].replica = replica;
 	apply->timer.fire = timer_fired;
-	apply->reread = aligned_alloc(LOG_BLOCK_BYTES, REPLICA_REREAD_BYTES);
+	apply->reread_bytes = replica->config.reread_bytes;
+	if (!apply->reread_bytes)
+		apply->reread_bytes = REPLICA_REREAD_BYTES;
+	apply->reread = aligned_alloc(LOG_BLOCK_BYTES, apply->reread_bytes);
 	if (!apply->reread)
 		return -ENOMEM;
 	return window_init(&apply->window, REPLICA_WINDOW_OPS);
@@ -284,8 +287,8 @@ static void read_back(struct replica *replica)
 	begin_window(replica, false);
 	apply->reread_offset = log_block_floor(cursor->offset);
 	bytes = log_block_ceil(cursor->segment->end) - apply->reread_offset;
-	if (bytes > REPLICA_REREAD_BYTES)
-		bytes = REPLICA_REREAD_BYTES;
+	if (bytes > apply->reread_bytes)
+		bytes = apply->reread_bytes;
 	apply->reread_iov = (struct iovec){ apply->reread, bytes };
 	apply->reread_io = (struct env_io){
 		.done = reread_done,

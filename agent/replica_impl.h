@@ -152,6 +152,7 @@ struct replica_apply {
 	uint32_t touched;		/* volumes, by index */
 	unsigned int pending;
 	uint8_t *reread;
+	size_t reread_bytes;
 	struct env_io reread_io;
 	struct iovec reread_iov;
 	uint64_t reread_offset;

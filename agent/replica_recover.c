@@ -69,8 +69,8 @@ static void read_from(struct replica *replica, struct segment *segment, uint64_t
 	uint64_t start = log_block_floor(offset);
 	uint64_t bytes = replica->config.segment_bytes - start;
 
-	if (bytes > REPLICA_REREAD_BYTES)
-		bytes = REPLICA_REREAD_BYTES;
+	if (bytes > replica->apply.reread_bytes)
+		bytes = replica->apply.reread_bytes;
 	submit_read(replica, segment, start, bytes);
 }
 

@@ -67,6 +67,7 @@ static bool too_large(const struct replica *replica)
 		return false;
 	bytes = le32toh(head->frame_bytes);
 	return bytes > ring->bytes - LOG_BLOCK_BYTES ||
+	       bytes > replica->apply.reread_bytes - LOG_BLOCK_BYTES ||
 	       bytes > replica->config.segment_bytes - 2 * REPRISE_LOG_HEAD_BYTES;
 }
 

@@ -365,12 +365,14 @@ bool env_mem_step_until(struct env_mem *mem, uint64_t deadline_ns)
 	uint64_t timer_ns = timers_next_ns(&mem->timers);
 	uint64_t request_ns = i < 0 ? UINT64_MAX : mem->requests[i].due_ns;
 
-	if (i < 0 && timer_ns == UINT64_MAX)
-		return false;
 	if (request_ns < mem->now_ns)
 		request_ns = mem->now_ns;
-	if ((timer_ns < request_ns ? timer_ns : request_ns) > deadline_ns)
+	if ((timer_ns < request_ns ? timer_ns : request_ns) > deadline_ns ||
+	    (i < 0 && timer_ns == UINT64_MAX)) {
+		if (deadline_ns != UINT64_MAX && deadline_ns > mem->now_ns)
+			mem->now_ns = deadline_ns;
 		return false;
+	}
 	if (timer_ns <= request_ns) {
 		if (timer_ns > mem->now_ns)
 			mem->now_ns = timer_ns;

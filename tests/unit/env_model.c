@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "agent/crc32c.h"
-#include "agent/frame.h"
+#include "agent/log.h"
 #include "env_model.h"
 
 uint64_t model_seed;
@@ -162,6 +162,8 @@ int model_open(struct model *model)
 		.logical_block_bytes = model->block_bytes,
 		.ring_bytes = MODEL_RING_BYTES,
 		.unapplied_bytes = MODEL_RING_BYTES,
+		/* Hardly more than the largest frame, so that reading goes on in pieces. */
+		.reread_bytes = 56 << 10,
 		.apply_delay_ms = model->apply_delay_ms ? model->apply_delay_ms :
 							  1 + env_mem_below(model->mem, 20),
 		.segment_bytes = MODEL_SEGMENT_BYTES,
@@ -187,6 +189,28 @@ int model_open(struct model *model)
 	return model_wait(model);
 }
 
+/* The primary may still ask for what its own disks have not flushed. */
+static bool log_holds_unflushed(struct model *model)
+{
+	static bool held[MODEL_MAX_OPS + 1];
+	const uint8_t *log = env_mem_content(model->log);
+	char why[FRAME_WHY_BYTES];
+	struct frame frame;
+	uint64_t seq, at;
+
+	memset(held, 0, sizeof(held));
+	for (at = 0; at < MODEL_SEGMENTS * MODEL_SEGMENT_BYTES; at += 512)
+		if (!log_frame_at(log + at, MODEL_SEGMENT_BYTES - at % MODEL_SEGMENT_BYTES, NULL,
+				  0, &frame, why) &&
+		    !memcmp(frame.timeline_id, model->timeline.id, REPRISE_ID_BYTES))
+			for (seq = frame.first_seq; seq <= frame_last_seq(&frame); seq++)
+				held[seq] = true;
+	for (seq = model->flushed + 1; seq <= replica_state(model->replica)->durable; seq++)
+		if (!held[seq])
+			return false;
+	return true;
+}
+
 void model_up(struct model *model)
 {
 	const struct replica_state *state;
@@ -203,6 +227,7 @@ void model_up(struct model *model)
 	CHECK(state->commit <= model->commit);
 	/* Nothing beyond is in the store: see (d) in replica_recover.c. */
 	CHECK(model_store_is(model, state->applied));
+	CHECK(log_holds_unflushed(model));
 }
 
 void model_close(struct model *model)
