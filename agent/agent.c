@@ -105,6 +105,12 @@ static int lookup(void *ctx, const struct wire_hello *hello, struct handshake_ke
 			 peer ? "the asker is known" : "the asker is not in the configuration");
 		return WIRE_REFUSE_NODE;
 	}
+	if (!peer->enabled) {
+		snprintf(why, HANDSHAKE_WHY_BYTES,
+			 "%s dials for resource %s, but is disconnected here by the administrator",
+			 peer->name, node->conf.name);
+		return WIRE_REFUSE_DISCONNECTED;
+	}
 	if (hello->kind == WIRE_DATA && !session_expected(node, peer, hello->session)) {
 		snprintf(why, HANDSHAKE_WHY_BYTES,
 			 "%s opens a data connection for resource %s that is not expected (any more)",
@@ -132,7 +138,9 @@ static void welcome(struct agent *agent, const struct greet_result *result)
 
 static int refusal_level(unsigned int refusal)
 {
-	return !refusal ? 7 : refusal == WIRE_REFUSE_RESOURCE ? 6 : 4;
+	if (!refusal)
+		return 7;
+	return refusal == WIRE_REFUSE_RESOURCE || refusal == WIRE_REFUSE_DISCONNECTED ? 6 : 4;
 }
 
 static void greeted(void *ctx, const struct greet_result *result)
@@ -327,6 +335,13 @@ static struct node *node_for_up(struct agent *agent, struct ctl_request *req)
 	return node;
 }
 
+static bool fits(const struct conf *conf, const struct nl_resource *res, const char *node_name)
+{
+	const struct conf_node *self = conf_node_by_name(conf, node_name);
+
+	return !memcmp(conf->id, res->id, REPRISE_ID_BYTES) && self && self->id == res->node;
+}
+
 /* --- commands ---------------------------------------------------------------- */
 
 static void cmd_status(void *ctx, struct ctl_request *req)
@@ -378,6 +393,26 @@ static struct node *node_up_or_fail(struct agent *agent, struct ctl_request *req
 	return NULL;
 }
 
+/* The kernel may run it although nobody adopted it: its configuration was broken then. */
+static bool adopt_running(struct agent *agent, struct node *node, struct ctl_request *req)
+{
+	const struct kernel *kernel = &agent->home.kernel;
+	struct nl_resource *res;
+	bool runs;
+
+	if (node->up || node->work != NODE_WORK_NONE)
+		return false;
+	res = calloc(1, sizeof(*res));
+	runs = res && !kernel->ops->get(kernel->ctx, node->conf.name, res) &&
+	       fits(&node->conf, res, agent->options.node_name);
+	if (runs) {
+		node_adopt(node, res);
+		ctl_reply(req, NULL);
+	}
+	free(res);
+	return runs;
+}
+
 static void cmd_up(void *ctx, struct ctl_request *req)
 {
 	struct agent *agent = ctx;
@@ -393,7 +428,8 @@ static void cmd_up(void *ctx, struct ctl_request *req)
 			 node->self->address, strerror(-err));
 		return;
 	}
-	node_up(node, req);
+	if (!adopt_running(agent, node, req))
+		node_up(node, req);
 }
 
 static void cmd_down(void *ctx, struct ctl_request *req)
@@ -539,13 +575,6 @@ static const struct ctl_command commands[] = {
 };
 
 /* --- the kernel's resources ----------------------------------------------------- */
-
-static bool fits(const struct conf *conf, const struct nl_resource *res, const char *node_name)
-{
-	const struct conf_node *self = conf_node_by_name(conf, node_name);
-
-	return !memcmp(conf->id, res->id, REPRISE_ID_BYTES) && self && self->id == res->node;
-}
 
 static void adopt(struct agent *agent, const struct nl_resource *res)
 {

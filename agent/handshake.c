@@ -17,6 +17,7 @@ static const char *const refusal_texts[WIRE_REFUSE_NR] = {
 	[WIRE_REFUSE_KEY] = "the keys differ",
 	[WIRE_REFUSE_SESSION] = "the session is not expected there (any more)",
 	[WIRE_REFUSE_BUSY] = "too many connections at once there",
+	[WIRE_REFUSE_DISCONNECTED] = "the administrator has disconnected it there",
 	[WIRE_REFUSE_MALFORMED] = "it did not understand our messages",
 };
 

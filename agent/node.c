@@ -253,7 +253,7 @@ static void freeze_if_deposed(struct node *node)
 			 node->conf.name, kernel->ops->error(kernel->ctx));
 		return;
 	}
-	node->kernel.frozen = true;
+	node->kernel.frozen = node->held = true;
 	node_say(node, 3, "frozen", NULL,
 		 "I/O on resource %s is frozen: it was promoted elsewhere; demote it here",
 		 node->conf.name);
@@ -382,6 +382,28 @@ void node_kernel_event(struct node *node, const struct nl_event *event)
 			 event->volume, node->conf.name,
 			 event->reason[0] ? event->reason : "I/O error");
 	if (node->work != NODE_WORK_DEMOTE)
+		node_kernel_refresh(node);
+}
+
+/*
+ * With on-peer-loss freeze or hook, the kernel froze I/O when a peer was lost;
+ * the peer being back, nobody has to decide anything.
+ */
+void node_resume_if_whole(struct node *node)
+{
+	const struct kernel *kernel = &node->home->kernel;
+
+	if (!node->primary || node->held || node->work != NODE_WORK_NONE ||
+	    node->conf.on_peer_loss == REPRISE_ON_PEER_LOSS_ALONE)
+		return;
+	node_kernel_refresh(node);
+	if (!node->primary || !node->kernel.frozen)
+		return;
+	for (unsigned int i = 0; i < node->kernel.nr_peers; i++) {
+		if (node->kernel.peers[i].state != REPRISE_PEER_CONNECTED)
+			return;
+	}
+	if (!kernel->ops->resume(kernel->ctx, node->conf.name))
 		node_kernel_refresh(node);
 }
 

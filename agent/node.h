@@ -94,6 +94,7 @@ struct peer {
 	uint64_t session_number;
 	uint64_t session_deadline_ns, session_retry_ns;
 	uint32_t session_backoff_ms;
+	uint64_t attached_ns;
 	uint64_t session_position;	/* as the peer answered */
 	struct greet *data_greet;
 	bool blocked;			/* no offer until the peer's position changes */
@@ -158,6 +159,7 @@ struct node {
 
 	bool up;			/* files open, or the kernel runs it */
 	bool primary;
+	bool held;			/* frozen by the administrator, or deposed */
 	char failed[NODE_TEXT_BYTES];	/* lost for good until down and up */
 	struct store store;
 	struct replica *replica;	/* NULL: adopted, the store was never ours */
@@ -241,6 +243,8 @@ void node_tell_peers(struct node *node);
 /* A line for the log and for "events". */
 void node_say(struct node *node, int level, const char *event, const char *peer,
 	      const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* A peer was attached: I/O that waited only for that goes on. */
+void node_resume_if_whole(struct node *node);
 void node_role_view(struct node *node, struct role_self *self, struct role_peer *peers);
 void node_tick_start(struct node *node);
 

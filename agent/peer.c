@@ -433,7 +433,8 @@ void peer_accept_failed(struct peer *peer, const char *why)
 /* A resource that is not up is away, not wrong. */
 static bool is_refusal(unsigned int refusal)
 {
-	return refusal && refusal != WIRE_REFUSE_RESOURCE && refusal != WIRE_REFUSE_BUSY;
+	return refusal && refusal != WIRE_REFUSE_RESOURCE && refusal != WIRE_REFUSE_BUSY &&
+	       refusal != WIRE_REFUSE_DISCONNECTED;
 }
 
 static void greeted(void *ctx, const struct greet_result *result)

@@ -266,6 +266,7 @@ static void kernel_has_it(struct node *node)
 	replica_release(node->replica);
 	store_close_volumes(&node->store);
 	node->primary = true;
+	node->held = false;
 	forget_sessions(node);
 	if (wait_ms < PROMOTE_ATTACH_MIN_MS)
 		wait_ms = PROMOTE_ATTACH_MIN_MS;

@@ -17,6 +17,7 @@
 enum {
 	OFFER_TIMEOUT_MS = 15000,
 	SESSION_BACKOFF_MIN_MS = 250,
+	SESSION_STABLE_MS = 10000,	/* one that lived so long was no failure of the start */
 };
 
 static uint64_t now_ns(const struct node *node)
@@ -238,12 +239,13 @@ static void attach(struct peer *peer, struct env_conn *conn)
 		return;
 	}
 	peer->session = PEER_SESSION_ATTACHED;
-	peer->session_backoff_ms = 0;
+	peer->attached_ns = now_ns(node);
 	peer->blocked = false;
 	peer->session_text[0] = '\0';
 	peer->kernel_state = REPRISE_PEER_CONNECTED;
 	node_say(node, 6, "mirroring", peer->name, "mirroring to %s", peer->name);
 	promote_attached(node, peer);
+	node_resume_if_whole(node);
 	node_consider(node);
 }
 
@@ -251,6 +253,8 @@ void session_lost(struct node *node, struct peer *peer, const char *reason)
 {
 	if (peer->session != PEER_SESSION_ATTACHED)
 		return;
+	if (now_ns(node) > peer->attached_ns + SESSION_STABLE_MS * NS_PER_MS)
+		peer->session_backoff_ms = 0;
 	session_failed(peer, reason);
 	node_say(node, 4, "peer-lost", peer->name, "%s is lost: %s", peer->name,
 		 reason[0] ? reason : "no reason given");

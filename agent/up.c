@@ -392,6 +392,7 @@ static void set_frozen(struct node *node, struct ctl_request *req, bool frozen)
 			 kernel->ops->error(kernel->ctx));
 		return;
 	}
+	node->held = frozen;
 	ctl_reply(req, NULL);
 	node_kernel_refresh(node);
 }

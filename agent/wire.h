@@ -96,6 +96,7 @@ enum wire_refusal {
 	WIRE_REFUSE_SESSION,		/* data: no such session is expected */
 	WIRE_REFUSE_BUSY,		/* too many connections at once */
 	WIRE_REFUSE_MALFORMED,		/* not what the protocol says */
+	WIRE_REFUSE_DISCONNECTED,	/* by the administrator, until "connect" */
 	WIRE_REFUSE_NR,
 };
 

@@ -57,6 +57,8 @@ static void lose(struct env_kernel *ek, unsigned int i, const char *reason)
 	ek->peers[i].fd = -1;
 	peer->state = peer->durable == ek->res.seq ? REPRISE_PEER_ABSENT : REPRISE_PEER_BEHIND;
 	snprintf(peer->reason, sizeof(peer->reason), "%s", reason);
+	if (ek->res.on_peer_loss != REPRISE_ON_PEER_LOSS_ALONE)
+		ek->res.frozen = true;
 }
 
 void env_kernel_crash(struct env_kernel *ek)

@@ -658,6 +658,65 @@ TEST_F(two, deposed_idle_primary_freezes)
 	EXPECT_TRUE(wait_status(c, 1, "alpha", "replication", "mirroring"));
 }
 
+TEST_F(two, frozen_by_a_lost_peer_goes_on_when_it_is_back)
+{
+	struct cluster *c = &self->c;
+
+	write_conf(c, 0, KEY, "on-peer-loss = freeze");
+	write_conf(c, 1, KEY, "on-peer-loss = freeze");
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	write_some(c, 0, 0, 5);
+	ASSERT_TRUE(wait_synced(c, 0));
+	agent_end(c, 1);
+	EXPECT_TRUE(wait_status(c, 0, NULL, "health_text", "frozen"));
+	agent_begin(c, 1);
+	ASSERT_TRUE(run(c, 1, "up", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, NULL, "health", "ok"));
+	/* what the administrator froze stays frozen */
+	ASSERT_TRUE(run(c, 0, "freeze", false).ok);
+	agent_end(c, 1);
+	agent_begin(c, 1);
+	ASSERT_TRUE(run(c, 1, "up", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "mirroring"));
+	EXPECT_TRUE(wait_status(c, 0, NULL, "health_text", "frozen"));
+	ASSERT_TRUE(run(c, 0, "resume", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, NULL, "health", "ok"));
+}
+
+TEST_F(two, disconnected_by_the_administrator)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	ASSERT_TRUE(run(c, 1, "disconnect", false).ok);
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "text", "reprise connect"));
+	EXPECT_TRUE(wait_status(c, 0, "beta", "text", "administrator"));
+	EXPECT_EQ(0, env_kernel_attached(c->members[0].kernel));
+	ASSERT_TRUE(run(c, 1, "connect", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "mirroring"));
+	write_some(c, 0, 0, 5);
+	EXPECT_TRUE(wait_synced(c, 0));
+}
+
+TEST_F(two, up_adopts_what_the_kernel_runs)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	agent_end(c, 0);
+	write_conf(c, 0, KEY, "broken");
+	agent_begin(c, 0);
+	EXPECT_STREQ("not-found", run(c, 0, "demote", false).code);
+	write_conf(c, 0, KEY, "");
+	ASSERT_TRUE(run(c, 0, "up", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, NULL, "role", "primary"));
+	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "mirroring"));
+	EXPECT_TRUE(run(c, 0, "demote", false).ok);
+}
+
 /* --- refusals ---------------------------------------------------------------------------- */
 
 TEST_F(two, both_sides_name_a_wrong_key)
