@@ -106,9 +106,9 @@ static void add_health(json_t *object, const struct nl_resource *res, const stru
 	for (unsigned int i = 0; i < res->nr_volumes; i++)
 		errors += res->volumes[i].io_errors;
 	if (errors)
-		set_health(object, "failed", look, "and the backing device has failed");
+		set_health(object, "failed", look, "the backing device has failed");
 	else if (res->frozen)
-		set_health(object, "failed", look, "and I/O is frozen");
+		set_health(object, "failed", look, "I/O is frozen");
 	else if (missing)
 		set_health(object, "degraded", look,
 			   "I/O goes on, but nobody reconnects what is "
