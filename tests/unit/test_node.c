@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "agent/agent_impl.h"
@@ -34,77 +36,21 @@ enum {
 
 static const char *const names[MAX_AGENTS] = { "alpha", "beta", "gamma" };
 
-/* --- a control socket without a socket -------------------------------------- */
-
-struct ctl {
-	const struct ctl_command *table;
-	void *ctx;
-	char events[16384];
-};
-
+/* An answer, and the connection to a control socket that it comes over. */
 struct answer {
-	struct ctl_request req;
-	bool done, ok;
+	int fd;
+	bool ok;
 	char code[32], error[512], hint[512];
-	json_t *object;
+	json_t *object;		/* the final line, when it has come */
+	char line[65536];
+	size_t have;
 };
-
-void ctl_set_commands(struct ctl *ctl, const struct ctl_command *table, void *ctx)
-{
-	ctl->table = table;
-	ctl->ctx = ctx;
-}
-
-void ctl_progress(struct ctl_request *req, int percent, const char *fmt, ...)
-{
-	(void)req;
-	(void)percent;
-	(void)fmt;
-}
-
-void ctl_reply(struct ctl_request *req, json_t *object)
-{
-	struct answer *answer = (struct answer *)req;
-
-	answer->done = answer->ok = true;
-	answer->object = object;
-}
-
-void ctl_fail(struct ctl_request *req, const char *code, const char *hint, const char *fmt, ...)
-{
-	struct answer *answer = (struct answer *)req;
-	va_list args;
-
-	answer->done = true;
-	snprintf(answer->code, sizeof(answer->code), "%s", code);
-	snprintf(answer->hint, sizeof(answer->hint), "%s", hint ? hint : "");
-	va_start(args, fmt);
-	vsnprintf(answer->error, sizeof(answer->error), fmt, args);
-	va_end(args);
-}
-
-void ctl_event(struct ctl *ctl, const char *resource, const char *event, const char *peer,
-	       const char *fmt, ...)
-{
-	size_t used = strlen(ctl->events);
-	va_list args;
-
-	(void)resource;
-	if (used > sizeof(ctl->events) / 2)
-		used = 0;
-	used += snprintf(ctl->events + used, sizeof(ctl->events) - used, "%s/%s: ", event,
-			 peer ? peer : "");
-	va_start(args, fmt);
-	used += vsnprintf(ctl->events + used, sizeof(ctl->events) - used, fmt, args);
-	va_end(args);
-	snprintf(ctl->events + used, sizeof(ctl->events) - used, "\n");
-}
 
 /* --- the cluster --------------------------------------------------------------- */
 
 struct member {
 	struct agent *agent;
-	struct ctl ctl;
+	struct ctl *ctl;
 	struct env_kernel *kernel;
 	char conf_dir[128], dir[128];
 	struct agent_options options;
@@ -199,8 +145,10 @@ static void agent_begin(struct cluster *c, unsigned int i)
 	struct kernel kernel = env_kernel_ops(m->kernel);
 	char error[256];
 
+	if (ctl_create(c->env, m->dir, &m->ctl, error, sizeof(error)))
+		abort();
 	m->options = (struct agent_options){ .config_dir = m->conf_dir, .node_name = names[i] };
-	if (agent_start_on(c->env, &m->options, &m->ctl, &kernel, &m->agent, error,
+	if (agent_start_on(c->env, &m->options, m->ctl, &kernel, &m->agent, error,
 			   sizeof(error)))
 		abort();
 }
@@ -264,6 +212,10 @@ static void agent_end(struct cluster *c, unsigned int i)
 	agent_stop(agent, stopped, &done);
 	while (!done)
 		rounds(c);
+	done = false;
+	ctl_destroy(m->ctl, stopped, &done);
+	while (!done)
+		rounds(c);
 }
 
 static void cluster_exit(struct cluster *c)
@@ -290,28 +242,66 @@ static uint64_t now_ms(struct cluster *c)
 static void start(struct cluster *c, struct answer *answer, unsigned int i, const char *cmd,
 		  bool force)
 {
-	struct member *m = &c->members[i];
-	const struct ctl_command *command = m->ctl.table;
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	char line[128];
 
 	memset(answer, 0, sizeof(*answer));
-	answer->req.cmd = cmd;
-	answer->req.resource = "pg";
-	answer->req.force = force;
-	while (strcmp(command->name, cmd))
-		command++;
-	command->handler(m->ctl.ctx, &answer->req);
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/control.sock", c->members[i].dir);
+	answer->fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	if (connect(answer->fd, (struct sockaddr *)&addr, sizeof(addr)))
+		abort();
+	snprintf(line, sizeof(line), "{\"cmd\":\"%s\",\"resource\":\"pg\",\"force\":%s}\n", cmd,
+		 force ? "true" : "false");
+	if (send(answer->fd, line, strlen(line), 0) != (ssize_t)strlen(line))
+		abort();
 }
 
+/* Takes the lines that are complete; the final one says "ok". */
+static void read_lines(struct answer *answer)
+{
+	char *end;
+
+	while (!answer->object && (end = memchr(answer->line, '\n', answer->have))) {
+		json_t *json = json_loadb(answer->line, end - answer->line, 0, NULL);
+
+		answer->have -= end + 1 - answer->line;
+		memmove(answer->line, end + 1, answer->have);
+		if (json_object_get(json, "ok"))
+			answer->object = json;
+		else
+			json_decref(json);
+	}
+}
+
+static void copy_text(const struct answer *answer, const char *key, char *text, size_t bytes)
+{
+	const char *value = json_string_value(json_object_get(answer->object, key));
+
+	snprintf(text, bytes, "%s", value ? value : "");
+}
+
+/* The object stays the caller's to release. */
 static void finish(struct cluster *c, struct answer *answer)
 {
 	uint64_t limit = now_ms(c) + 60000;
 
-	while (!answer->done && now_ms(c) < limit)
-		rounds(c);
-	if (!answer->done)
+	while (!answer->object && now_ms(c) < limit) {
+		ssize_t got = recv(answer->fd, answer->line + answer->have,
+				   sizeof(answer->line) - answer->have, MSG_DONTWAIT);
+
+		if (got > 0)
+			answer->have += got;
+		else
+			rounds(c);
+		read_lines(answer);
+	}
+	if (!answer->object)
 		abort();
-	json_decref(answer->object);
-	answer->object = NULL;
+	close(answer->fd);
+	answer->ok = json_is_true(json_object_get(answer->object, "ok"));
+	copy_text(answer, "code", answer->code, sizeof(answer->code));
+	copy_text(answer, "error", answer->error, sizeof(answer->error));
+	copy_text(answer, "hint", answer->hint, sizeof(answer->hint));
 }
 
 static struct answer run(struct cluster *c, unsigned int i, const char *cmd, bool force)
@@ -320,6 +310,7 @@ static struct answer run(struct cluster *c, unsigned int i, const char *cmd, boo
 
 	start(c, &answer, i, cmd, force);
 	finish(c, &answer);
+	json_decref(answer.object);
 	if (!answer.ok)
 		printf("# %s %s: %s: %s (%s)\n", names[i], cmd, answer.code, answer.error,
 		       answer.hint);
@@ -336,6 +327,7 @@ static void status(struct cluster *c, unsigned int i, const char *peer, const ch
 
 	text[0] = '\0';
 	start(c, &answer, i, "status", false);
+	finish(c, &answer);
 	res = json_array_get(json_object_get(answer.object, "resources"), 0);
 	if (peer) {
 		json_array_foreach(json_object_get(res, "peers"), index, entry) {
@@ -364,8 +356,8 @@ static bool wait_status(struct cluster *c, unsigned int i, const char *peer, con
 			return true;
 		rounds(c);
 	} while (now_ms(c) < limit);
-	printf("# %s: %s of %s is \"%s\", not \"%s\"\n%s", names[i], key, peer ? peer : "it",
-	       text, want, c->members[i].ctl.events);
+	printf("# %s: %s of %s is \"%s\", not \"%s\"\n", names[i], key, peer ? peer : "it",
+	       text, want);
 	return false;
 }
 
@@ -791,6 +783,8 @@ TEST_F(two, two_promotions_at_once)
 	start(c, &a, 0, "promote", false);
 	finish(c, &a);
 	finish(c, &b);
+	json_decref(a.object);
+	json_decref(b.object);
 	EXPECT_EQ(1, a.ok + b.ok);
 	EXPECT_EQ(1, env_kernel_starts(c->members[0].kernel) +
 		  env_kernel_starts(c->members[1].kernel));
