@@ -200,7 +200,7 @@ static void frame_as_words(const struct segment *s, uint64_t offset, const struc
 int dump_frames(const struct options *options, const char *path)
 {
 	struct segment *list;
-	unsigned int count;
+	unsigned int count, used = 0;
 	bool good = true;
 
 	if (!segments_find(path, options->segment_bytes, &list, &count))
@@ -210,6 +210,7 @@ int dump_frames(const struct options *options, const char *path)
 
 		if (s->state == SEGMENT_UNUSED)
 			continue;
+		used++;
 		if (!say_is_json()) {
 			print_place(s);
 			printf(s->state == SEGMENT_VALID ? "\n" : ": invalid: %s\n", s->why);
@@ -224,5 +225,7 @@ int dump_frames(const struct options *options, const char *path)
 	free(list);
 	if (say_is_json())
 		say_json(json_pack("{s:b}", "ok", good));
+	else if (!used)
+		printf("%s: no segment is in use\n", path);
 	return good ? EXIT_OK : EXIT_REFUSED;
 }

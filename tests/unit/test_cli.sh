@@ -243,6 +243,7 @@ chmod 600 "$tmp/etc/other.conf"
 check "destroy of another resource's" 1 "belongs to another resource: pg" a destroy other
 rm "$tmp/etc/other.conf"
 check "dump log, unused segments" 0 "segment.0003: unused" r dump log "$tmp/log/a"
+check "dump frames, unused segments" 0 "log/a: no segment is in use" r dump frames "$tmp/log/a"
 check "log exists already" 0 "already holds a log" bash -c "'$reprise' destroy pg --config-dir '$tmp/etc' --node alpha </dev/null >/dev/null; touch '$tmp/log/a/segment.0000'; '$reprise' create pg --config-dir '$tmp/etc' --node alpha --keep-data </dev/null 2>&1; true"
 
 # --- dump log, frames ---------------------------------------------------
