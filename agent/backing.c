@@ -137,7 +137,11 @@ static int take(int fd, const struct stat *st, struct backing *backing)
 	err = ensure_direct(fd, &taken);
 	if (err)
 		return err;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+	/*
+	 * A block device is ours by O_EXCL; an exclusive lock on top would make
+	 * udev postpone every event of the device until we let go.
+	 */
+	if (flock(fd, (taken.is_block ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;
 	if (taken.is_block && ioctl(fd, BLKGETSIZE64, &taken.bytes) < 0)
 		return -errno;
