@@ -630,7 +630,8 @@ static int cmd_detach(struct sk_buff *skb, struct genl_info *info)
 	if (IS_ERR(res))
 		return PTR_ERR(res);
 	mutex_lock(&res->control);
-	reprise_session_detach(res, nla_get_u16(tb[REPRISE_P_NODE]), "disconnected by command");
+	reprise_session_detach(res, nla_get_u16(tb[REPRISE_P_NODE]), "disconnected by command",
+			       false);
 	mutex_unlock(&res->control);
 	reprise_resource_put(res);
 	return 0;

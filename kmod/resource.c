@@ -569,7 +569,7 @@ int reprise_resource_stop(struct reprise_resource *res, u32 wait_ms, bool force,
 	}
 	if (force)
 		make_dead(res);
-	reprise_session_detach_all(res, force ? "stopped by force" : "demoted");
+	reprise_session_detach_all(res, force ? "stopped by force" : "demoted", !force);
 	if (force)
 		make_dead(res);
 	remove_volumes(res);

@@ -65,6 +65,7 @@ struct reprise_session {
 	wait_queue_head_t wait;
 	struct reprise_frame *next;
 	bool dead;
+	bool orderly;			/* all is acknowledged: what is queued may still arrive */
 	bool greeted;
 	bool dozing;			/* the sender waits for whatever comes; under the lock */
 	bool owes_ack;			/* a frame was sent after the last ack */
@@ -150,7 +151,7 @@ static void frame_cut_locked(struct reprise_session *session, struct reprise_fra
 	for (i = 0; i < REPRISE_MAX_NODES; i++) {
 		struct reprise_session *other = res->peers[i].session;
 
-		if (!other || other == session || other->next)
+		if (!other || other == session || other->dead || other->next)
 			continue;
 		other->next = frame;
 		wake_up(&other->wait);
@@ -453,7 +454,7 @@ static void reap_work(struct work_struct *work)
 	kthread_stop(session->sender);
 	kthread_stop(session->receiver);
 	drop_rest(session);
-	if (READ_ONCE(res->dead) || sk->sk_state != TCP_CLOSE)
+	if (!session->orderly)
 		tcp_abort(sk, ECONNABORTED);
 	sk_clear_memalloc(sk);
 	sockfd_put(session->socket);
@@ -466,18 +467,22 @@ static void reap_work(struct work_struct *work)
 
 /**
  * reprise_session_detach - end a peer's session, if it has one, and wait for it
+ * @orderly: the peer holds everything; what is still queued may reach it
  *
  * May sleep; resource.control is held.
  */
-void reprise_session_detach(struct reprise_resource *res, u16 node, const char *reason)
+void reprise_session_detach(struct reprise_resource *res, u16 node, const char *reason,
+			    bool orderly)
 {
 	struct reprise_peer *peer = reprise_resource_peer(res, node);
 	struct reprise_session *session;
 
 	spin_lock_irq(&res->lock);
 	session = peer ? peer->session : NULL;
-	if (session)
+	if (session) {
 		kref_get(&session->kref);
+		session->orderly = orderly;
+	}
 	spin_unlock_irq(&res->lock);
 	if (!session)
 		return;
@@ -486,13 +491,13 @@ void reprise_session_detach(struct reprise_resource *res, u16 node, const char *
 	session_put(session);
 }
 
-void reprise_session_detach_all(struct reprise_resource *res, const char *reason)
+void reprise_session_detach_all(struct reprise_resource *res, const char *reason, bool orderly)
 {
 	unsigned int i;
 
 	for (i = 0; i < REPRISE_MAX_NODES; i++)
 		if (res->peers[i].node)
-			reprise_session_detach(res, res->peers[i].node, reason);
+			reprise_session_detach(res, res->peers[i].node, reason, orderly);
 }
 
 /* A sender that only awaits operations is not woken for every acknowledgement. */
@@ -645,7 +650,7 @@ int reprise_session_attach(struct reprise_resource *res, u16 node, int socket_fd
 		*why = attach_words(-ENOENT);
 		return -ENOENT;
 	}
-	reprise_session_detach(res, node, "replaced by a new session");
+	reprise_session_detach(res, node, "replaced by a new session", false);
 	session = session_create(res, node, socket_fd, session_id, why, &err);
 	if (!session)
 		return err;
