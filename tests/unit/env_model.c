@@ -228,6 +228,8 @@ void model_up(struct model *model)
 	/* Nothing beyond is in the store: see (d) in replica_recover.c. */
 	CHECK(model_store_is(model, state->applied));
 	CHECK(log_holds_unflushed(model));
+	/* This is what a handshake tells the primary: it may rely on it from now on. */
+	model->acked_durable = state->durable;
 }
 
 void model_close(struct model *model)

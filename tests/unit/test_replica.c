@@ -263,6 +263,12 @@ static void flip(struct env_mem_disk *disk, uint64_t byte, unsigned int bit)
 	env_mem_make_durable(disk);
 }
 
+static void wipe_segment(struct model *model, unsigned int s)
+{
+	memset(env_mem_content(model->log) + s * MODEL_SEGMENT_BYTES, 0, 4096);
+	env_mem_make_durable(model->log);
+}
+
 static uint32_t disks_crc(struct model *model)
 {
 	uint32_t crc = crc32c(env_mem_content(model->log), MODEL_SEGMENTS * MODEL_SEGMENT_BYTES);
@@ -361,9 +367,9 @@ static void test_committed_rot(uint64_t seed)
 	while (state->frame_bytes < 30000) {
 		if (!env_mem_conn_unread(model->conn))
 			CHECK(model_send(model));
-		CHECK(env_mem_step(model->mem));
+		model_run(model, 1);
 	}
-	model_run(model, 100);
+	model_settle_time(model, 50);
 	CHECK(!state->applied);
 	model_crash(model, env_mem_one_in(model->mem, 2));
 	env_mem_make_durable(model->log);
@@ -380,6 +386,74 @@ static void test_committed_rot(uint64_t seed)
 		CHECK(state->damage == REPLICA_LOG_DAMAGED);
 		CHECK(strstr(state->damage_text, "offset"));
 		model_close(model);
+	}
+	model_destroy(model);
+}
+
+/* What was settled is promised by the record: without the last frame it is damage. */
+static void test_settled_rot(uint64_t seed)
+{
+	struct model *model = model_create(seed);
+	struct frame frames[800];
+	uint64_t offsets[800];
+	unsigned int nr, i, last = 0;
+
+	CHECK(!model_connect(model));
+	traffic(model, 10);
+	model_check_prefix(model);
+	model_crash(model, true);
+	nr = list_frames(model, frames, offsets, 800);
+	for (i = 0; i < nr; i++)
+		if (frames[i].nr_ops && frame_last_seq(&frames[i]) > frame_last_seq(&frames[last]))
+			last = i;
+	if (nr && frame_last_seq(&frames[last]) == model->acked_durable && model->acked_durable) {
+		flip(model->log, offsets[last] + env_mem_below(model->mem, frames[last].frame_bytes),
+		     3);
+		CHECK(!model_open(model));
+		CHECK(replica_state(model->replica)->damage == REPLICA_LOG_DAMAGED);
+		model_close(model);
+	}
+	model_destroy(model);
+}
+
+/* The newest segment's header is gone: missed, or nothing of it is in the store. */
+static void test_newest_rot(uint64_t seed)
+{
+	struct model *model = model_create(seed);
+	const uint8_t *log = env_mem_content(model->log);
+	const struct replica_state *state;
+	struct log_head head;
+	uint64_t best = 0;
+	unsigned int s, newest = 0;
+	const char *why;
+
+	model_close(model);
+	model->apply_delay_ms = 1;
+	model_up(model);
+	CHECK(!model_connect(model));
+	state = replica_state(model->replica);
+	/* Soon after a segment was begun. */
+	while (!model->ended && (state->log_writes < 2 + seed % 5 || state->applied < seed % 60)) {
+		if (!env_mem_conn_unread(model->conn))
+			model_send(model);
+		model_run(model, 1);
+	}
+	model_crash(model, env_mem_one_in(model->mem, 2));
+	for (s = 0; s < MODEL_SEGMENTS; s++) {
+		if (log_head_decode(log + s * MODEL_SEGMENT_BYTES, &head, &why) ||
+		    head.ordinal < best)
+			continue;
+		best = head.ordinal;
+		newest = s;
+	}
+	wipe_segment(model, newest);
+	CHECK(!model_open(model));
+	state = replica_state(model->replica);
+	if (state->damage != REPLICA_OK) {
+		CHECK(state->damage == REPLICA_LOG_MISSING);
+	} else {
+		model->acked_durable = 0;
+		model_check_prefix(model);
 	}
 	model_destroy(model);
 }
@@ -465,12 +539,6 @@ static void test_io_errors(uint64_t seed)
 }
 
 /* --- stores and logs that do not fit ------------------------------------ */
-
-static void wipe_segment(struct model *model, unsigned int s)
-{
-	memset(env_mem_content(model->log) + s * MODEL_SEGMENT_BYTES, 0, 4096);
-	env_mem_make_durable(model->log);
-}
 
 static void change_head(struct model *model, unsigned int s,
 			void (*change)(struct log_head *head))
@@ -775,6 +843,8 @@ static const struct group groups[] = {
 	{ "refused", test_refused, 200 },
 	{ "rot", test_rot, 400 },
 	{ "committed_rot", test_committed_rot, 200 },
+	{ "settled_rot", test_settled_rot, 60 },
+	{ "newest_rot", test_newest_rot, 300 },
 	{ "log_full", test_log_full, 20 },
 	{ "ring_overflow", test_ring_overflow, 30 },
 	{ "io_errors", test_io_errors, 100 },
