@@ -33,6 +33,7 @@ struct env_mem_disk {
 	unsigned int fail_in;
 	int fail_error;
 	bool broken;
+	uint64_t slow_from, slow_ms;
 };
 
 /* A handle is the disk itself. */
@@ -181,6 +182,9 @@ static void mem_submit(struct env *env, struct env_io *io)
 		.due_ns = mem->now_ns + random_delay(mem),
 		.stamp = mem->stamp,
 	};
+	if (is_file_op(io) && io->op != ENV_FLUSH && io->file->disk.slow_ms &&
+	    io->offset >= io->file->disk.slow_from)
+		request->due_ns += io->file->disk.slow_ms * 1000000;
 	if (io->op == ENV_WRITE)
 		request->crc = iov_crc(io);
 	mem->nr_requests++;
@@ -477,6 +481,12 @@ void env_mem_fail(struct env_mem_disk *disk, unsigned int nth, int error)
 	disk->fail_in = nth;
 	disk->fail_error = error;
 	disk->broken = false;
+}
+
+void env_mem_slow(struct env_mem_disk *disk, uint64_t offset, uint64_t ms)
+{
+	disk->slow_from = offset;
+	disk->slow_ms = ms;
 }
 
 struct env_conn *env_mem_conn(struct env_mem *mem)

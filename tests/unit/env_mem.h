@@ -50,6 +50,9 @@ void env_mem_make_durable(struct env_mem_disk *disk);
 /* The @nth request on the disk from now on fails with @error, sticky; 0: no more. */
 void env_mem_fail(struct env_mem_disk *disk, unsigned int nth, int error);
 
+/* Requests at or beyond @offset take @ms longer. */
+void env_mem_slow(struct env_mem_disk *disk, uint64_t offset, uint64_t ms);
+
 /* One connection seen from the code under test; the far end is the test. */
 struct env_conn *env_mem_conn(struct env_mem *mem);
 void env_mem_conn_put(struct env_conn *conn, const void *buf, size_t bytes);

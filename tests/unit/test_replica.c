@@ -416,37 +416,49 @@ static void test_settled_rot(uint64_t seed)
 	model_destroy(model);
 }
 
+/* The segment with the highest ordinal that is on the disk, and its header. */
+static unsigned int newest_segment(struct model *model, struct log_head *newest)
+{
+	const uint8_t *log = env_mem_content(model->log);
+	struct log_head head;
+	unsigned int s, best = 0;
+	const char *why;
+
+	newest->ordinal = 0;
+	for (s = 0; s < MODEL_SEGMENTS; s++) {
+		if (log_head_decode(log + s * MODEL_SEGMENT_BYTES, &head, &why) ||
+		    head.ordinal < newest->ordinal)
+			continue;
+		*newest = head;
+		best = s;
+	}
+	return best;
+}
+
 /* The newest segment's header is gone: missed, or nothing of it is in the store. */
 static void test_newest_rot(uint64_t seed)
 {
 	struct model *model = model_create(seed);
-	const uint8_t *log = env_mem_content(model->log);
 	const struct replica_state *state;
 	struct log_head head;
-	uint64_t best = 0;
-	unsigned int s, newest = 0;
-	const char *why;
 
 	model_close(model);
 	model->apply_delay_ms = 1;
 	model_up(model);
+	/* Records take long, the log does not. */
+	env_mem_slow(model->store[0], MODEL_SECTORS * 512, 50);
 	CHECK(!model_connect(model));
 	state = replica_state(model->replica);
-	/* Soon after a segment was begun. */
-	while (!model->ended && (state->log_writes < 2 + seed % 5 || state->applied < seed % 60)) {
+	/* As soon as the store holds something of a new segment. */
+	do {
 		if (!env_mem_conn_unread(model->conn))
 			model_send(model);
 		model_run(model, 1);
-	}
+		newest_segment(model, &head);
+	} while (!model->ended && model->sent < 600 &&
+		 (head.ordinal < 1 + seed % 3 || state->applied <= head.prev_seq));
 	model_crash(model, env_mem_one_in(model->mem, 2));
-	for (s = 0; s < MODEL_SEGMENTS; s++) {
-		if (log_head_decode(log + s * MODEL_SEGMENT_BYTES, &head, &why) ||
-		    head.ordinal < best)
-			continue;
-		best = head.ordinal;
-		newest = s;
-	}
-	wipe_segment(model, newest);
+	wipe_segment(model, newest_segment(model, &head));
 	CHECK(!model_open(model));
 	state = replica_state(model->replica);
 	if (state->damage != REPLICA_OK) {
