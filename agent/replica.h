@@ -62,7 +62,6 @@ enum replica_damage {
 	REPLICA_LOG_MISSING,	/* log id differs, or promised segments are gone */
 	REPLICA_META_INVALID,	/* no valid record, or volumes disagree */
 	REPLICA_IO_ERROR,	/* store or log answered with an error: sticky */
-	REPLICA_LOG_FULL,
 };
 
 /* What the replica knows of itself; valid between open and close. */

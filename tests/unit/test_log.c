@@ -190,14 +190,17 @@ static const struct log_head sample = {
 
 TEST(segment_header)
 {
-	uint8_t buf[REPRISE_LOG_HEAD_BYTES];
+	uint8_t buf[REPRISE_LOG_HEAD_BYTES], again[REPRISE_LOG_HEAD_BYTES];
 	struct log_head head;
 	const char *why;
 	unsigned int bit;
 
 	log_head_encode(&sample, buf);
 	ASSERT_EQ(0, log_head_decode(buf, &head, &why));
-	EXPECT_EQ(0, memcmp(&head, &sample, sizeof(head)));
+	log_head_encode(&head, again);
+	EXPECT_EQ(0, memcmp(buf, again, sizeof(buf)));
+	EXPECT_EQ(42, head.first_seq);
+	EXPECT_EQ(4608, head.first_offset);
 	for (bit = 0; bit < 8 * REPRISE_LOG_HEAD_BYTES; bit++) {
 		buf[bit / 8] ^= 1 << bit % 8;
 		ASSERT_NE(0, log_head_decode(buf, &head, &why));
