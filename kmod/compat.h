@@ -88,6 +88,16 @@ static inline struct gendisk *reprise_alloc_disk(struct block_device *backing,
 #define reprise_receive_fd(file, flags) receive_fd(file, flags)
 #endif
 
+/*
+ * TCP takes references to the pages instead of a copy, where it can: our
+ * payload is never changed after it was made.
+ */
+#ifdef REPRISE_HAS_SPLICE
+#define REPRISE_MSG_SPLICE MSG_SPLICE_PAGES
+#else
+#define REPRISE_MSG_SPLICE 0
+#endif
+
 /* The two shapes of block_device_operations.open and release. */
 #ifdef REPRISE_HAS_DISK_OPEN
 #define REPRISE_DISK_OPEN(name, disk) \

@@ -247,7 +247,7 @@ static int send_all(struct reprise_session *session, struct msghdr *msg)
 
 static int frame_send(struct reprise_session *session, struct reprise_frame *frame)
 {
-	struct msghdr msg = { .msg_flags = MSG_NOSIGNAL };
+	struct msghdr msg = { .msg_flags = MSG_NOSIGNAL | REPRISE_MSG_SPLICE };
 	unsigned int bytes, n = frame_bvecs(frame, session->bvecs, &bytes);
 	struct reprise_peer *peer = reprise_resource_peer(session->res, session->node);
 	unsigned int noreclaim;
