@@ -150,11 +150,11 @@ static bool check_log(struct conf_parse *p, cfg_t *cfg)
 				conf_is_set(cfg, "segment-size") ? "segment-size" : "log-size");
 
 	if (conf->segment_bytes > conf->log_bytes / 4)
-		return conf_complain(p, line,
-				     "'segment-size' (%llu MiB) must be at most a quarter of "
-				     "'log-size' (%llu MiB)",
-				     (unsigned long long)(conf->segment_bytes / MIB),
-				     (unsigned long long)(conf->log_bytes / MIB));
+		return conf_complain(
+			p, line,
+			"'segment-size' (%llu MiB) must be at most a quarter of 'log-size' (%llu MiB)",
+			(unsigned long long)(conf->segment_bytes / MIB),
+			(unsigned long long)(conf->log_bytes / MIB));
 	if (conf->log_bytes % conf->segment_bytes)
 		return conf_complain(p, line, "'log-size' must be a multiple of 'segment-size'");
 	if (conf->log_bytes / conf->segment_bytes > MAX_SEGMENTS)
@@ -268,10 +268,10 @@ static bool read_name(struct conf_parse *p)
 		return conf_complain(p, 0, "the file's name must end in .conf");
 	snprintf(name, sizeof(name), "%.*s", (int)(dot - base), base);
 	if (!conf_name_is_valid(name))
-		return conf_complain(p, 0,
-				     "a resource's name has 1 to %d of the characters "
-				     "A-Z a-z 0-9 _ . - and begins with a letter, digit or _",
-				     REPRISE_NAME_MAX);
+		return conf_complain(
+			p, 0,
+			"a resource's name has 1 to %d of the characters A-Z a-z 0-9 _ . - and begins with a letter, digit or _",
+			REPRISE_NAME_MAX);
 	strcpy(p->conf->name, name);
 	if (strlen(p->path) >= sizeof(p->conf->path))
 		return conf_complain(p, 0, "the path is too long");

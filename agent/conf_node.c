@@ -149,10 +149,10 @@ static bool read_address(struct conf_parse *p, cfg_t *sec, struct conf_node *nod
 		strcpy(node->address, text);
 		return true;
 	}
-	return conf_complain(p, conf_line_of(p, sec, "address"),
-			     "'address' is \"%.64s\"; write a numeric address and a port, "
-			     "like \"10.77.0.1:7799\" or \"[fd77::1]:7799\"",
-			     text);
+	return conf_complain(
+		p, conf_line_of(p, sec, "address"),
+		"'address' is \"%.64s\"; write a numeric address and a port, like \"10.77.0.1:7799\" or \"[fd77::1]:7799\"",
+		text);
 }
 
 static bool check_unique_node(struct conf_parse *p, cfg_t *sec, const struct conf_node *node)
@@ -183,11 +183,10 @@ static bool check_node_volumes(struct conf_parse *p, cfg_t *sec, const struct co
 			if (node->volumes[j].number == conf->volumes[i].number)
 				break;
 		if (j == node->nr_volumes)
-			return conf_complain(p, sec->line,
-					     "node %s lacks volume %u; add: "
-					     "volume %u { device = \"/dev/...\" }",
-					     node->name, conf->volumes[i].number,
-					     conf->volumes[i].number);
+			return conf_complain(
+				p, sec->line,
+				"node %s lacks volume %u; add: volume %u { device = \"/dev/...\" }",
+				node->name, conf->volumes[i].number, conf->volumes[i].number);
 	}
 	for (j = 0; j < node->nr_volumes; j++) {
 		for (i = 0; i < conf->nr_volumes; i++)
@@ -210,8 +209,7 @@ static bool read_node_settings(struct conf_parse *p, cfg_t *sec, struct conf_nod
 	if (!conf_name_is_valid(cfg_title(sec)))
 		return conf_complain(
 			p, sec->line,
-			"node \"%.64s\": a node's name has 1 to %d of the "
-			"characters A-Z a-z 0-9 _ . - and begins with a letter, digit or _",
+			"node \"%.64s\": a node's name has 1 to %d of the characters A-Z a-z 0-9 _ . - and begins with a letter, digit or _",
 			cfg_title(sec), REPRISE_NAME_MAX);
 	strcpy(node->name, cfg_title(sec));
 	if (!conf_require(p, sec, "id", "1") ||
@@ -235,10 +233,10 @@ static bool read_node(struct conf_parse *p, cfg_t *sec)
 	unsigned int at = conf->nr_nodes;
 
 	if (at == NR_NODES)
-		return conf_complain(p, sec->line,
-				     "node %.63s is one too many: "
-				     "this version replicates between two nodes",
-				     cfg_title(sec));
+		return conf_complain(
+			p, sec->line,
+			"node %.63s is one too many: this version replicates between two nodes",
+			cfg_title(sec));
 	if (!read_node_settings(p, sec, &node))
 		return false;
 	for (unsigned int i = 0; i < cfg_size(sec, "volume"); i++)

@@ -209,7 +209,7 @@ bool conf_read_size(struct conf_parse *p, cfg_t *cfg, const struct conf_size_rul
 
 bool conf_read_timeout(struct conf_parse *p, cfg_t *cfg)
 {
-	uint64_t v;
+	uint64_t v = 0;
 
 	if (!conf_is_set(cfg, "timeout"))
 		return true;

@@ -139,8 +139,8 @@ static void client_write(struct client *client, const char *text, size_t bytes)
 	output = client->out_bytes + bytes < CTL_MAX_QUEUED_BYTES ?
 		 malloc(sizeof(*output) + bytes + 1) : NULL;
 	if (!output) {
-		env_log(client->ctl->env, 4, NULL, "a client of the control socket does not read "
-			"its answers and was dropped");
+		env_log(client->ctl->env, 4, NULL,
+			"a client of the control socket does not read its answers and was dropped");
 		client_drop(client);
 		return;
 	}
@@ -293,8 +293,9 @@ static bool read_name(struct client *client, const json_t *body, const char *key
 	*name = json_string_value(value);
 	if (!value || (*name && is_name(*name)))
 		return true;
-	client_refuse(client, NULL, "\"%s\" must be a name of 1 to %d letters, digits, '_', '.' "
-		      "or '-'", key, REPRISE_NAME_MAX);
+	client_refuse(client, NULL,
+		      "\"%s\" must be a name of 1 to %d letters, digits, '_', '.' or '-'", key,
+		      REPRISE_NAME_MAX);
 	return false;
 }
 
@@ -310,8 +311,9 @@ static bool read_options(struct client *client, const json_t *body, struct ctl_r
 	}
 	if (timeout && (!json_is_integer(timeout) || timeout_ms < 0 ||
 			timeout_ms > CTL_MAX_TIMEOUT_MS)) {
-		client_refuse(client, NULL, "\"timeout_ms\" must be a number of milliseconds, at "
-			      "most %d", CTL_MAX_TIMEOUT_MS);
+		client_refuse(client, NULL,
+			      "\"timeout_ms\" must be a number of milliseconds, at most %d",
+			      CTL_MAX_TIMEOUT_MS);
 		return false;
 	}
 	pub->force = json_is_true(force);
@@ -648,8 +650,10 @@ static int take_lock(struct ctl *ctl, const char *run_dir, char *error, size_t e
 		return 0;
 	err = errno == EWOULDBLOCK ? -EBUSY : -errno;
 	if (err == -EBUSY)
-		snprintf(error, error_bytes, "another agent is running in %s: stop it first, or "
-			 "choose another --run-dir", run_dir);
+		snprintf(
+			error, error_bytes,
+			"another agent is running in %s: stop it first, or choose another --run-dir",
+			run_dir);
 	else
 		snprintf(error, error_bytes, "%s: %s", path, strerror(-err));
 	return err;

@@ -284,8 +284,10 @@ static void tell_about_stacking(const char *path)
 {
 	char text[512];
 
-	snprintf(text, sizeof(text), "%s lies on a reprise device; a replica there would wait for "
-		 "itself: use another disk", path);
+	snprintf(
+		text, sizeof(text),
+		"%s lies on a reprise device; a replica there would wait for itself: use another disk",
+		path);
 	log_line(3, NULL, NULL, text);
 }
 
@@ -297,8 +299,10 @@ static void tell_about_buffering(struct loop *loop, const char *path, dev_t devi
 	if (loop->told_buffered == device)
 		return;
 	loop->told_buffered = device;
-	snprintf(text, sizeof(text), "%s lies on a file system without O_DIRECT; it works, but "
-		 "slower and through the page cache", path);
+	snprintf(
+		text, sizeof(text),
+		"%s lies on a file system without O_DIRECT; it works, but slower and through the page cache",
+		path);
 	log_line(4, NULL, NULL, text);
 }
 
@@ -353,8 +357,9 @@ static bool register_ring(struct loop *loop, unsigned int slot, const struct iov
 	ret = io_uring_register_buffers_update_tag(&loop->uring, slot, iov, &tag, 1);
 	if (ret == 1)
 		return true;
-	log_line(4, NULL, NULL, "a ring buffer could not be registered with io_uring (memory lock "
-		 "limit?); log writes take the slower way");
+	log_line(
+		4, NULL, NULL,
+		"a ring buffer could not be registered with io_uring (memory lock limit?); log writes take the slower way");
 	return false;
 }
 
@@ -643,21 +648,17 @@ static const char *explain_setup(int err)
 {
 	switch (err) {
 	case -ENOSYS:
-		return "this kernel is built without io_uring; Linux 6.1 or later with "
-		       "CONFIG_IO_URING is needed";
+		return "this kernel is built without io_uring; Linux 6.1 or later with CONFIG_IO_URING is needed";
 	case -EPERM:
 	case -EACCES:
-		return "io_uring is forbidden here: set sysctl kernel.io_uring_disabled=0, or, in "
-		       "a container, allow the io_uring system calls in its seccomp profile";
+		return "io_uring is forbidden here: set sysctl kernel.io_uring_disabled=0, or, in a container, allow the io_uring system calls in its seccomp profile";
 	case -EOPNOTSUPP:
 		return "this kernel's io_uring is too old; Linux 6.1 or later is needed";
 	case -ENOMEM:
-		return "no memory for io_uring: raise the limit of locked memory "
-		       "(LimitMEMLOCK=infinity in the unit)";
+		return "no memory for io_uring: raise the limit of locked memory (LimitMEMLOCK=infinity in the unit)";
 	case -EMFILE:
 	case -ENFILE:
-		return "no descriptors left for io_uring: raise the limit of open files "
-		       "(LimitNOFILE= in the unit)";
+		return "no descriptors left for io_uring: raise the limit of open files (LimitNOFILE= in the unit)";
 	default:
 		return strerror(-err);
 	}

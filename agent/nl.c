@@ -87,8 +87,8 @@ static void take_buffer(struct nl *nl, int length, struct conversation *talk)
 		if (err && !talk->err) {
 			talk->err = err;
 			if (err == -EBADMSG)
-				fail(nl, err, "the kernel module's answer is not understood: module "
-				     "and agent are of different versions");
+				fail(nl, err,
+				     "the kernel module's answer is not understood: module and agent are of different versions");
 		}
 	}
 }

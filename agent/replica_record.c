@@ -134,7 +134,7 @@ static bool take_volume(struct replica *replica, unsigned int i, struct meta *be
 
 static void choose(struct replica *replica)
 {
-	uint64_t numbers[REPRISE_MAX_VOLUMES];
+	uint64_t numbers[REPRISE_MAX_VOLUMES] = { 0 };
 	unsigned int i;
 
 	for (i = 0; i < replica->config.nr_volumes; i++)

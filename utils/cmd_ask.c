@@ -151,10 +151,10 @@ static int take_down_by_kernel(const char *resource)
 		if (res.volumes[i].backing_fd >= 0)
 			close(res.volumes[i].backing_fd);
 	nl_close(nl);
-	return say_done(NULL,
-			"%s: its devices are gone (by the kernel, as the agent is not "
-			"running); it counts as crashed until its agent has brought it up again",
-			resource);
+	return say_done(
+		NULL,
+		"%s: its devices are gone (by the kernel, as the agent is not running); it counts as crashed until its agent has brought it up again",
+		resource);
 }
 
 int cmd_down(const struct options *options, const struct command *command)

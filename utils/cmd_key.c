@@ -159,13 +159,12 @@ int cmd_key(const struct options *options, const struct command *command)
 	explicit_bzero(&r, offsetof(struct rotation, dir));
 	if (!good)
 		return EXIT_REFUSED;
-	return say_done(json_pack("{s:s}", "resource", options->args[1]),
-			"%s: fresh key written, the old one is still accepted.  Next:\n"
-			"  1. here: reprise reload %s\n"
-			"  2. copy %s/%s.conf to the other node (secretly), and there: "
-			"reprise reload %s\n"
-			"  3. when both have it, remove the line 'previous-key' on both and "
-			"reload again",
-			options->args[1], options->args[1], options->config_dir, options->args[1],
-			options->args[1]);
+	return say_done(
+		json_pack("{s:s}", "resource", options->args[1]),
+		"%s: fresh key written, the old one is still accepted.  Next:\n"
+		"  1. here: reprise reload %s\n"
+		"  2. copy %s/%s.conf to the other node (secretly), and there: reprise reload %s\n"
+		"  3. when both have it, remove the line 'previous-key' on both and reload again",
+		options->args[1], options->args[1], options->config_dir, options->args[1],
+		options->args[1]);
 }

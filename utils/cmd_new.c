@@ -24,8 +24,7 @@ struct new_node {
 static bool usage(const char *text)
 {
 	fprintf(stderr,
-		"reprise new: --node %s: expected NAME=ADDRESS,DEVICE,LOG, for example "
-		"alpha=10.77.0.1:7799,/dev/vdb,/var/lib/reprise/pg\n",
+		"reprise new: --node %s: expected NAME=ADDRESS,DEVICE,LOG, for example alpha=10.77.0.1:7799,/dev/vdb,/var/lib/reprise/pg\n",
 		text);
 	return false;
 }
@@ -155,8 +154,8 @@ int cmd_new(const struct options *options, const struct command *command)
 				 options->args[0]);
 	if (!write_conf(options, path, nodes, options->nr_nodes))
 		return EXIT_REFUSED;
-	return say_done(json_pack("{s:s, s:s}", "resource", options->args[0], "path", path),
-			"%s written; copy it to the other node (it holds the key: keep it secret), "
-			"then on each node: reprise create %s",
-			path, options->args[0]);
+	return say_done(
+		json_pack("{s:s, s:s}", "resource", options->args[0], "path", path),
+		"%s written; copy it to the other node (it holds the key: keep it secret), then on each node: reprise create %s",
+		path, options->args[0]);
 }

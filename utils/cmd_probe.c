@@ -19,7 +19,7 @@ int cmd_probe(const struct options *options, const struct command *command)
 	(void)command;
 	if (disks_read_meta(options->args[0], &meta, &volume, &why))
 		return EXIT_REFUSED;
-	printf("ID_FS_TYPE=reprise_member\nID_FS_USAGE=other\nID_FS_VERSION=%u\n",
+	printf("ID_FS_TYPE=reprise_member\nID_FS_USAGE=other\nID_FS_VERSION=%d\n",
 	       REPRISE_META_VERSION);
 	printf("REPRISE_RESOURCE=%s\nREPRISE_RESOURCE_ID=%s\nREPRISE_NODE=%s\nREPRISE_VOLUME=%u\n",
 	       meta.resource_name, say_hex(meta.resource_id, sizeof(meta.resource_id), id),

@@ -24,10 +24,10 @@ bool disks_say_open_error(const char *path, int err)
 
 	switch (err) {
 	case -EBUSY:
-		say_error("busy",
-			  "unmount or stop what uses it; if it is this resource: "
-			  "'reprise down' first",
-			  "%s is in use: %s", path, holder_describe(path, who, sizeof(who)));
+		say_error(
+			"busy",
+			"unmount or stop what uses it; if it is this resource: 'reprise down' first",
+			"%s is in use: %s", path, holder_describe(path, who, sizeof(who)));
 		return false;
 	case -ELOOP:
 		say_error("invalid", "choose a place outside of Reprise's own devices",
@@ -38,8 +38,7 @@ bool disks_say_open_error(const char *path, int err)
 		return false;
 	case -ENOENT:
 		say_error("not-found",
-			  "correct the configuration, or make a file with: "
-			  "truncate -s SIZE FILE",
+			  "correct the configuration, or make a file with: truncate -s SIZE FILE",
 			  "%s does not exist", path);
 		return false;
 	}
@@ -151,7 +150,7 @@ int disks_read_meta(const char *path, struct meta *meta, struct meta_volume *vol
 		    const char **why)
 {
 	char *copies = malloc(2 * REPRISE_META_RECORD_BYTES);
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	int err;
 
 	if (!copies) {

@@ -77,8 +77,7 @@ static void print_timelines(const struct meta *m)
 		const struct meta_timeline *t = &m->timelines[i];
 
 		printf("  timeline %" PRIu64 ": %s, %s after %" PRIu64
-		       " of %.8s, opened by node %u "
-		       "at %s\n",
+		       " of %.8s, opened by node %u at %s\n",
 		       t->generation, say_hex(t->id, sizeof(t->id), id), meta_fork_name(t->kind),
 		       t->fork_seq, say_hex(t->parent, sizeof(t->parent), parent), t->opener,
 		       say_time(t->opened_realtime_ns, when));

@@ -66,7 +66,6 @@ const char *holder_describe(const char *path, char *buf, size_t bytes)
 		snprintf(buf, bytes, "device %s is made of it", what);
 	else
 		snprintf(buf, bytes,
-			 "another program has it exclusively (the agent, if the "
-			 "resource is up)");
+			 "another program has it exclusively (the agent, if the resource is up)");
 	return buf;
 }

@@ -111,12 +111,10 @@ static void add_health(json_t *object, const struct nl_resource *res, const stru
 		set_health(object, "failed", look, "I/O is frozen");
 	else if (missing)
 		set_health(object, "degraded", look,
-			   "I/O goes on, but nobody reconnects what is "
-			   "disconnected");
+			   "I/O goes on, but nobody reconnects what is disconnected");
 	else
 		set_health(object, "degraded", look,
-			   "I/O and mirroring go on, but a lost "
-			   "connection would stay lost");
+			   "I/O and mirroring go on, but a lost connection would stay lost");
 }
 
 static json_t *from_kernel(const struct nl_resource *res, const struct look *look)
@@ -272,8 +270,7 @@ static json_t *from_disk(const struct conf *conf, const struct conf_node *node,
 	json_object_set_new(object, "volumes", volumes);
 	json_object_set_new(object, "peers", peers);
 	set_health(object, "failed", look,
-		   "nothing is known to be received; this is what the "
-		   "disk says");
+		   "nothing is known to be received; this is what the disk says");
 	return object;
 }
 
