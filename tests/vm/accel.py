@@ -10,7 +10,7 @@ import hashlib
 import os
 import subprocess
 
-from common import cache_dir, run, say
+from common import TOOLS, cache_dir, run, say
 
 PROBE_LIMIT_S = 25
 
@@ -19,6 +19,13 @@ ARGS = {
     # erms, fsrm: TCG's "rep movsb" is so slow that it distorts everything.
     "tcg": ["-accel", "tcg,thread=multi", "-cpu", "max,-erms,-fsrm"],
 }
+
+
+def cmdline(accel):
+    """What the guest's kernel cannot find out by itself: tsc.c says why."""
+    if accel != "tcg":
+        return ""
+    return "tsc_early_khz=" + run(os.path.join(TOOLS, "tsc")).strip()
 
 
 def probe(kernel, initrd):

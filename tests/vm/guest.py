@@ -70,10 +70,10 @@ class Guest:
     def command(self):
         n, kernel = self.number, f"/boot/vmlinuz-{self.release}"
         initrd = initramfs.initramfs(self.release)
-        append = (f"{CMDLINE} vm.name={self.name} vm.id={n} "
-                  f"vm.udev={int(self.udev)} {self.append}")
-        args = ["qemu-system-x86_64",
-                *accel.ARGS[accel.choose(kernel, initrd)],
+        engine = accel.choose(kernel, initrd)
+        append = (f"{CMDLINE} {accel.cmdline(engine)} vm.name={self.name} "
+                  f"vm.id={n} vm.udev={int(self.udev)} {self.append}")
+        args = ["qemu-system-x86_64", *accel.ARGS[engine],
                 "-name", self.name, "-nodefaults", "-no-user-config",
                 "-display", "none", "-no-reboot", "-smp", str(self.cpus),
                 "-m", str(self.mem), "-kernel", kernel, "-initrd", initrd,
