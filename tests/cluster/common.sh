@@ -54,7 +54,8 @@ cluster_start() {
 			"${extra[@]}" &
 		ids+=($!)
 	done
-	wait "${ids[0]}" && wait "${ids[1]}" || vm_fatal "the guests did not start"
+	wait "${ids[0]}" || vm_fatal "alpha did not start"
+	wait "${ids[1]}" || vm_fatal "beta did not start"
 	if [ "$LOG_KIND" = directory ]; then
 		for node in alpha beta; do on "$node" mkfs.ext4 -q /dev/vm/log || return 1; done
 	fi
@@ -102,11 +103,14 @@ agent_start() {
 	# shellcheck disable=SC2016
 	AGENT[$node]=$(vm_spawn "$node" "$WORK/log-$node" \
 		"echo \$\$ >/run/reprised.pid; exec '$BUILD/reprised'")
-	wait_for 30 "the agent of $node" rp "$node" version
+	wait_for 30 "the agent of $node" agent_answers "$node"
 }
+
+agent_answers() { rp "$1" version | grep -q '^agent *[0-9]'; }
 
 # agent_kill NODE [SIGNAL]: returns when it is gone
 agent_kill() {
+	# shellcheck disable=SC2016
 	on "$1" 'kill -"$0" "$(</run/reprised.pid)"' "${2:-KILL}" || return 1
 	vm_wait "${AGENT[$1]}" --timeout 30
 	[ $? -ne 124 ]
@@ -141,9 +145,9 @@ resource_up() {
 	conf_set "$name" log-size=192MiB segment-size=16MiB unapplied=16MiB "$@"
 	RESOURCES[$name]=1
 	for node in alpha beta; do
-		conf_send "$node" "$name" && rp "$node" create "$name" --yes >"$WORK/create" 2>&1 ||
-			{ quoted "$WORK/create"; return 1; }
-		rp "$node" up "$name" >"$WORK/up" 2>&1 || { quoted "$WORK/up"; return 1; }
+		conf_send "$node" "$name" || return 1
+		rp "$node" create "$name" --yes >"$WORK/create" 2>&1 || { cat "$WORK/create"; return 1; }
+		rp "$node" up "$name" >"$WORK/up" 2>&1 || { cat "$WORK/up"; return 1; }
 	done
 	in_contact alpha "$name"
 }
@@ -151,8 +155,6 @@ resource_up() {
 in_contact() {
 	wait_for 60 "contact" status_is "$1" "$2" 'p["connection"] == "connected"'
 }
-
-quoted() { sed 's/^/# /' "$@"; }
 
 # wait_for SECONDS WORDS COMMAND...: until it succeeds
 wait_for() {
@@ -197,8 +199,11 @@ content() {
 identical() {
 	local a b
 
-	a=$(content alpha) && b=$(content beta) && [ -n "$a" ] && [ "$a" = "$b" ] ||
-		{ echo "# alpha $a, beta $b"; return 1; }
+	a=$(content alpha)
+	b=$(content beta)
+	[ -n "$a" ] && [ "$a" = "$b" ] && return 0
+	echo "alpha $a, beta $b"
+	return 1
 }
 
 # take_over RESOURCE LOST SURVIVOR: the plug of LOST is pulled, SURVIVOR becomes primary. By force:
@@ -257,5 +262,8 @@ vm_cleanup() {
 	fi
 }
 
-ktap_print_header
-echo "# SEED=$SEED KERNEL=$KERNEL"
+# The demo is no test, it speaks to people.
+[ -n "${NO_KTAP:-}" ] || {
+	ktap_print_header
+	echo "# SEED=$SEED KERNEL=$KERNEL"
+}

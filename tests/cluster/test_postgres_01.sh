@@ -1,0 +1,32 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# PostgreSQL under pgbench loses its machine; the other one takes over. Every
+# acknowledged transaction is there. Durability "write", or as MODE says.
+. "$(dirname "$0")/common.sh"
+# shellcheck source=tests/cluster/postgres.sh
+. "$(dirname "$0")/postgres.sh"
+
+[ -n "$PG_BIN" ] || { ktap_skip_all "PostgreSQL is not installed"; exit "$KSFT_SKIP"; }
+ktap_set_plan 18
+must "two guests with module and agent" cluster_start --mem 1536 --data 512M
+must "resource up, durability ${MODE:=write}" resource_up pg "durability=$MODE"
+must "promote alpha" rp alpha promote pg
+must "durability $MODE is in force" status_is alpha pg "r['durability'] == '$MODE'"
+must "file system" pg_mkfs alpha
+must "mount" pg_mount alpha
+must "initdb" pg_init alpha
+must "PostgreSQL starts" pg_start alpha
+must "tables" pg_tables alpha
+# A thin line: what does not wait for the peer is far ahead of it.
+vm_net alpha rate 3mbit
+pg_load alpha 4
+must "load runs" wait_for 120 "transactions" pg_acked_at_least $((80 + SEED % 80))
+must "alpha loses power, beta takes over" take_over pg alpha beta
+must "mount" pg_mount beta
+must "PostgreSQL recovers" pg_recover beta
+result "every acknowledged transaction is there" pg_all_there beta 80
+result "a missing transaction would be noticed" pg_notices_loss
+result "every transaction is whole" pg_balanced beta
+result "pg_amcheck" pg_amcheck beta
+finish
