@@ -432,25 +432,18 @@ static void cmd_up(void *ctx, struct ctl_request *req)
 		node_up(node, req);
 }
 
+/* A primary is demoted first: then its copy is clean, and its peer holds everything. */
 static void cmd_down(void *ctx, struct ctl_request *req)
 {
 	struct agent *agent = ctx;
 	struct node *node = find_node(agent, req->resource);
 
-	if (!node || !node->up) {
+	if (!node || !node->up)
 		ctl_reply(req, NULL);
-		return;
-	}
-	if (!node->primary) {
+	else if (node->primary)
+		node_demote(node, req, req->force, true);
+	else
 		node_down(node, req);
-		return;
-	}
-	if (req->force) {
-		node_demote(node, req, true, true);
-		return;
-	}
-	ctl_fail(req, "unsafe", "demote it first, or use --force: what is being written then fails",
-		 "resource %s is primary on %s", node->conf.name, node->self->name);
 }
 
 static void cmd_promote(void *ctx, struct ctl_request *req)
@@ -485,18 +478,34 @@ static void cmd_resume(void *ctx, struct ctl_request *req)
 		node_resume(node, req);
 }
 
-static void reload_node(struct agent *agent, struct node *node, struct ctl_request *req)
+/* 0, or -errno with @error in words, and the old configuration stays in force. */
+static int reload_conf(struct agent *agent, struct node *node, char *error, size_t bytes)
 {
 	struct conf *conf = calloc(1, sizeof(*conf));
-	char error[512] = "no memory";
-
+	const struct conf_node *self;
 	int err = -ENOMEM;
 
+	snprintf(error, bytes, "no memory");
 	if (conf)
-		err = load_conf(agent, node->conf.name, conf, error, sizeof(error));
+		err = load_conf(agent, node->conf.name, conf, error, bytes);
+	self = err ? NULL : conf_node_by_name(conf, agent->options.node_name);
 	if (!err)
-		err = node_reload(node, conf, error, sizeof(error));
+		err = listen_for(agent, self);
+	if (self && err)
+		snprintf(error, bytes, "cannot listen on %s: %s", self->address, strerror(-err));
+	if (!err)
+		err = node_reload(node, conf, error, bytes);
+	/* Of the old address, or of the new one if it is not to be. */
+	drop_listeners(agent);
 	free(conf);
+	return err;
+}
+
+static void reload_node(struct agent *agent, struct node *node, struct ctl_request *req)
+{
+	char error[512];
+	int err = reload_conf(agent, node, error, sizeof(error));
+
 	if (err)
 		ctl_fail(req, err == -EBUSY ? "busy" : "invalid",
 			 "the old configuration stays in force", "resource %s: %s",
@@ -698,20 +707,15 @@ int agent_start(struct env *env, const struct agent_options *options, struct ctl
 
 void agent_reload(struct agent *agent)
 {
-	struct conf *conf = calloc(1, sizeof(*conf));
 	char error[512];
 
-	for (unsigned int i = 0; conf && i < agent->nr_nodes; i++) {
+	for (unsigned int i = 0; i < agent->nr_nodes; i++) {
 		struct node *node = agent->nodes[i];
 
-		if (!node->up)
-			continue;
-		if (load_conf(agent, node->conf.name, conf, error, sizeof(error)) ||
-		    node_reload(node, conf, error, sizeof(error)))
+		if (node->up && reload_conf(agent, node, error, sizeof(error)))
 			env_log(agent_env(agent), 3, node->conf.name,
 				"the old configuration stays in force: %s", error);
 	}
-	free(conf);
 }
 
 /* Nothing of the nodes is left; links and dials may still be on their way. */

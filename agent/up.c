@@ -412,7 +412,7 @@ void node_resume(struct node *node, struct ctl_request *req)
 
 		if (req->force || !peer->known || peer->decision.outcome != MEET_DEPOSED)
 			continue;
-		ctl_fail(req, "unsafe", "demote it here; with --force both nodes' writes diverge (split brain)",
+		ctl_fail(req, "unsafe", "demote it here with --force: going on would make a split brain",
 			 "resource %s was promoted on %s meanwhile", node->conf.name, peer->name);
 		return;
 	}

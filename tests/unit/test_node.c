@@ -352,7 +352,8 @@ static bool wait_status(struct cluster *c, unsigned int i, const char *peer, con
 
 	do {
 		status(c, i, peer, key, text, sizeof(text));
-		if (strstr(text, want))
+		/* "disconnected" is not "connected" */
+		if (strcmp(key, "connection") ? strstr(text, want) != NULL : !strcmp(text, want))
 			return true;
 		rounds(c);
 	} while (now_ms(c) < limit);
@@ -726,6 +727,40 @@ TEST_F(two, both_sides_name_a_wrong_key)
 	EXPECT_TRUE(wait_status(c, 0, "beta", "connection", "connected"));
 }
 
+/* As at shutdown: demoted first, so that nothing is left to be brought back. */
+TEST_F(two, down_demotes_a_primary)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	write_some(c, 0, 0, 5);
+	ASSERT_TRUE(run(c, 0, "down", false).ok);
+	ASSERT_TRUE(run(c, 0, "up", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, NULL, "state", "clean"));
+	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "in sync, idle"));
+	ASSERT_TRUE(run(c, 1, "promote", false).ok);
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "replication", "mirroring"));
+}
+
+TEST_F(two, addresses_change_while_running)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	c->port += c->nr;
+	write_conf(c, 0, KEY, "");
+	write_conf(c, 1, KEY, "");
+	ASSERT_TRUE(run(c, 1, "reload", false).ok);
+	ASSERT_TRUE(run(c, 0, "reload", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "connection", "connected"));
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "connection", "connected"));
+	EXPECT_EQ(1, env_kernel_attached(c->members[0].kernel));
+	write_some(c, 0, 0, 5);
+	EXPECT_TRUE(wait_synced(c, 0));
+}
+
 TEST_F(two, both_sides_name_a_difference)
 {
 	struct cluster *c = &self->c;
@@ -764,9 +799,9 @@ TEST_F(two, refusals_leave_things_as_they_are)
 	ASSERT_TRUE(run(c, 0, "promote", false).ok);
 	EXPECT_STREQ("unsafe", run(c, 1, "promote", false).code);
 	EXPECT_STREQ("unsafe", run(c, 1, "promote", true).code);
-	EXPECT_STREQ("unsafe", run(c, 0, "down", false).code);
 	env_kernel_set_open(c->members[0].kernel, true);
 	EXPECT_STREQ("busy", run(c, 0, "demote", false).code);
+	EXPECT_STREQ("busy", run(c, 0, "down", false).code);
 	write_some(c, 0, 0, 5);
 	EXPECT_TRUE(wait_synced(c, 0));
 	EXPECT_EQ(1, env_kernel_attached(c->members[0].kernel));
