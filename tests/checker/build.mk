@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # The independent checker: shares nothing with the agent but the formats.
-TEST_TOOLS += $(BUILD)/tests/tag-writer $(BUILD)/tests/log-check
+TEST_TOOLS += $(BUILD)/tests/tag-writer $(BUILD)/tests/log-check $(BUILD)/tests/fake-replica
 
 checker-obj = $(patsubst %,$(BUILD)/obj-checker/%.o,$(1))
 
@@ -13,6 +13,10 @@ $(BUILD)/tests/tag-writer: $(call checker-obj,tag_writer tag crc)
 	$(CC) $(ALL_CFLAGS) -o $@ $^ -luring
 
 $(BUILD)/tests/log-check: $(call checker-obj,log_check stream record tag crc)
+	@mkdir -p $(dir $@)
+	$(CC) $(ALL_CFLAGS) -o $@ $^
+
+$(BUILD)/tests/fake-replica: $(call checker-obj,fake_replica tag crc)
 	@mkdir -p $(dir $@)
 	$(CC) $(ALL_CFLAGS) -o $@ $^
 
