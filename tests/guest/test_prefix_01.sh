@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The replica's agent is killed with -9 under load, at COUNT random moments, in
+# turn in each durability mode. What it leaves is a prefix of what was written,
+# before and after its restart and promotion, and keeps every promise that the
+# writer's record says was made (tests/checker).
+# shellcheck source=tests/guest/common.sh
+. "$(dirname "$0")/common.sh"
+PATH=$TOP/build/tests:$PATH
+
+COUNT=${COUNT:-20}
+SEED=${SEED:-$RANDOM}
+RANDOM=$SEED
+record=$WORK/record
+
+# Both copies from scratch, alpha primary: nothing in the log has been recycled.
+begin() {
+	local node
+
+	sed -i "/^durability/d; 1a durability = $1" "$WORK/etc/r.conf"
+	for node in alpha beta; do
+		rp "$node" create r --yes --force && rp "$node" up r || return 1
+	done >"$WORK/begin" 2>&1 || { sed 's/^/# /' "$WORK/begin"; return 1; }
+	wait_for 10 "contact" status_is alpha r 'p["connection"] == "connected"' &&
+		rp alpha promote r >/dev/null && dev=$(field alpha r 'r["volumes"][0]["device"]')
+}
+
+# check WORDS ARGUMENT...: the store and the log of beta as they are
+check() {
+	local words=$1
+
+	shift
+	log-check --log "$beta_log" --segment-kib 8192 --store "$b" "$@" >"$WORK/check" ||
+		{ sed "s/^/# $words: /" "$WORK/check"; return 1; }
+	sed -n "\$s/^/# $words: /p" "$WORK/check"
+}
+
+# moment MODE SEED: load, kill, look, restart, look again
+moment() {
+	local mode=$1 acked tip
+
+	begin "$mode" || return 1
+	tag-writer --seed "$2" --mib 40 --kib-per-s 20000 "$dev" >"$record" &
+	sleep "0.$((RANDOM % 900 + 100))"
+	agent_kill beta
+	# Descriptors with requests in flight keep the lock.
+	flock "$beta_log" flock "$b" true
+	wait_for 10 "loss of beta" status_is alpha r 'p["replication"] != "mirroring"' || return 1
+	acked=$(field alpha r 'p["durable"]')
+	rp alpha down r --force >/dev/null 2>&1
+	wait %tag-writer
+	check "left" --record "$record" --mode "$mode" --acked "$acked" || return 1
+	grep -q ^c "$record" && grep -q ^e "$record" || { echo "# not under load"; return 1; }
+	agent_start beta && rp beta up r >/dev/null && tip=$(field beta r 'r["durable"]') &&
+		rp beta promote r --force >/dev/null || return 1
+	check "back" --record "$record" --mode "$mode" --acked "$acked" --exact "$tip" || return 1
+	rp beta down r --force >/dev/null
+}
+
+ktap_print_header
+ktap_set_plan $((COUNT + 1))
+echo "# SEED=$SEED"
+load_module
+net_up
+a=$(loop_disk a 17) b=$(loop_disk b 17)
+must "configuration and create" resource_new r "$a" "$b" '/^on-peer-loss/d' '1a on-peer-loss = freeze'
+beta_log=$(sed -n '/node beta/,/}/s/.*log = "\(.*\)".*/\1/p' "$WORK/etc/r.conf")
+agent_start alpha
+agent_start beta
+modes=(write flush memory)
+for i in $(seq "$COUNT"); do
+	mode=${modes[i % 3]}
+	must "killed at a random moment, mode $mode, second $SECONDS" moment "$mode" $((SEED * 100 + i))
+done
+ktap_finished
