@@ -4,12 +4,13 @@
 # in each durability mode; unflushed writes are kept, lost or torn at random.
 # What its disks hold is a prefix of what was written, and keeps every promise
 # that the record outside says was made; so does what it recovers from them.
+# tests: time 1100
 # shellcheck source=tests/cluster/common.sh
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/cluster/checker.sh
 . "$(dirname "$0")/checker.sh"
 
-COUNT=${COUNT:-5}
+COUNT=${COUNT:-$((${REPRISE_LONG:-0} ? 20 : 5))}
 RANDOM=$SEED
 
 moment() {

@@ -4,11 +4,12 @@
 # turn in each durability mode. What it leaves is a prefix of what was written,
 # before and after its restart and promotion, and keeps every promise that the
 # writer's record says was made (tests/checker).
+# tests: time 500
 # shellcheck source=tests/guest/common.sh
 . "$(dirname "$0")/common.sh"
 PATH=$TOP/build/tests:$PATH
 
-COUNT=${COUNT:-20}
+COUNT=${COUNT:-$((${REPRISE_LONG:-0} ? 20 : 5))}
 SEED=${SEED:-$RANDOM}
 RANDOM=$SEED
 record=$WORK/record
