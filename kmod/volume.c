@@ -36,8 +36,8 @@ REPRISE_DISK_OPEN(disk_open, disk)
 	REPRISE_DISK_OPEN_BEGIN(disk);
 	struct reprise_volume *volume = disk->private_data;
 
-	/* Counted first, so that reprise_volume_close() sees one of the two. */
 	atomic_inc(&volume->openers);
+	/* Counted before it looks: reprise_volume_close() sees one of the two. */
 	smp_mb__after_atomic();
 	if (READ_ONCE(volume->closing)) {
 		atomic_dec(&volume->openers);
@@ -278,6 +278,7 @@ int reprise_volume_add(struct reprise_volume *volume)
 int reprise_volume_close(struct reprise_volume *volume, unsigned long deadline)
 {
 	WRITE_ONCE(volume->closing, true);
+	/* Closing before it counts: the other half of reprise_volume_open(). */
 	smp_mb();
 	while (atomic_read(&volume->openers)) {
 		if (time_after(jiffies, deadline)) {

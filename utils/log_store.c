@@ -49,7 +49,7 @@ static bool io_error(const char *path, const char *what, int err)
 /* Called for each segment file of a directory; false ends it. */
 typedef bool (*segment_fn)(struct log_store *log, const char *name);
 
-static bool for_each_segment(struct log_store *log, segment_fn fn)
+static bool each_segment(struct log_store *log, segment_fn fn)
 {
 	int fd = openat(log->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -118,7 +118,7 @@ bool log_store_open(struct log_store *log, const struct conf_node *node)
 	log->fd = open(log->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (log->fd < 0)
 		return io_error(log->path, "cannot be opened", -errno);
-	if (for_each_segment(log, count_segment))
+	if (each_segment(log, count_segment))
 		return true;
 	log_store_close(log);
 	return false;
@@ -264,7 +264,7 @@ bool log_store_make(struct log_store *log, const struct conf *conf)
 
 		return !err || io_error(log->path, "cannot be written", err);
 	}
-	if (!open_directory(log) || !for_each_segment(log, remove_segment))
+	if (!open_directory(log) || !each_segment(log, remove_segment))
 		return false;
 	for (unsigned int i = 0; i < conf->log_bytes / conf->segment_bytes; i++)
 		if (!make_segment(log, i, conf))
@@ -285,6 +285,6 @@ bool log_store_erase(struct log_store *log, const struct conf *conf)
 	}
 	if (log->fd < 0)
 		return true;
-	return for_each_segment(log, remove_segment) &&
+	return each_segment(log, remove_segment) &&
 	       (!fsync(log->fd) || io_error(log->path, "cannot be flushed", -errno));
 }

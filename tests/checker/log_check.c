@@ -186,11 +186,21 @@ static void parse(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
-		case 'l': args.log = optarg; break;
-		case 'k': args.segment_bytes = strtoull(optarg, NULL, 0) << 10; break;
-		case 'r': args.record = optarg; break;
-		case 'm': args.mode = mode_of(optarg); break;
-		case 'a': args.acked = strtoull(optarg, NULL, 0); break;
+		case 'l':
+			args.log = optarg;
+			break;
+		case 'k':
+			args.segment_bytes = strtoull(optarg, NULL, 0) << 10;
+			break;
+		case 'r':
+			args.record = optarg;
+			break;
+		case 'm':
+			args.mode = mode_of(optarg);
+			break;
+		case 'a':
+			args.acked = strtoull(optarg, NULL, 0);
+			break;
 		case 'e':
 			args.exact = strtoull(optarg, NULL, 0);
 			args.is_exact = true;
@@ -199,7 +209,8 @@ static void parse(int argc, char **argv)
 			if (args.nr_stores < TAG_MAX_VOLUMES)
 				args.stores[args.nr_stores++] = optarg;
 			break;
-		default: bad = true;
+		default:
+			bad = true;
 		}
 	}
 	if (bad || optind != argc || !args.log || !args.nr_stores) {

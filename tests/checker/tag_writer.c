@@ -210,14 +210,29 @@ static void parse(int argc, char **argv)
 		uint64_t value = optarg ? strtoull(optarg, NULL, 0) : 0;
 
 		switch (c) {
-		case 's': program.seed = value; break;
-		case 'w': program.writer = value; break;
-		case 'd': depth = value; break;
-		case 'b': max_bytes = value << 20; break;
-		case 't': max_seconds = value; break;
-		case 'r': kib_per_s = value; break;
-		case 'k': program.block_sectors = value / TAG_SECTOR_BYTES; break;
-		default: exit(2);
+		case 's':
+			program.seed = value;
+			break;
+		case 'w':
+			program.writer = value;
+			break;
+		case 'd':
+			depth = value;
+			break;
+		case 'b':
+			max_bytes = value << 20;
+			break;
+		case 't':
+			max_seconds = value;
+			break;
+		case 'r':
+			kib_per_s = value;
+			break;
+		case 'k':
+			program.block_sectors = value / TAG_SECTOR_BYTES;
+			break;
+		default:
+			exit(2);
 		}
 	}
 	if (optind == argc || argc - optind > TAG_MAX_VOLUMES || !depth || depth > MAX_DEPTH ||

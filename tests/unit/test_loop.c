@@ -892,9 +892,8 @@ TEST_F(loop, watch)
 	ASSERT_EQ(5, write(fds[1], "12345", 5));
 	while (mine.reads < 3)
 		loop_round(self->loop);
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 5; i++)
 		round_without_waiting(self->loop);
-	}
 	EXPECT_EQ(3, mine.reads);
 
 	/* Left behind: dropped with the loop, the descriptor stays its owner's. */
