@@ -105,7 +105,8 @@ static void leave_done(void *ctx, int error)
 
 static void leave_begin(struct node *node)
 {
-	if (!usable(node)) {
+	/* a crashed primary has no session that could be left */
+	if (!usable(node) || node->meta.state == REPRISE_STORE_UNCLEAN) {
 		answer_leave(node);
 		return;
 	}
@@ -289,8 +290,11 @@ static void policy_done(void *ctx, int error)
 	node_work_end(node);
 }
 
+/* That of a crashed primary stays what it was when it wrote: it decides at a meeting. */
 static bool policy_differs(const struct node *node)
 {
+	if (node->meta.state != REPRISE_STORE_CLEAN)
+		return false;
 	return node->meta.durability != node->conf.durability ||
 	       node->meta.on_peer_loss != node->conf.on_peer_loss;
 }

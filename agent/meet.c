@@ -107,7 +107,8 @@ static bool own_writes(const struct stand *stand, const struct stand *other)
 	if (side->other_absent)
 		return true;
 	if (stand->beyond)
-		return side->position > stand->end || side->state == REPRISE_STORE_UNCLEAN;
+		return side->position > stand->end || side->crashed ||
+		       side->state == REPRISE_STORE_UNCLEAN;
 	return side->primary && other->beyond && side->position > other->end;
 }
 
@@ -129,6 +130,32 @@ static struct meet_decision meet_shorter(const struct stand *a, const struct sta
 	return decide(MEET_RESYNC, x < y ? a->who : b->who, MEET_SHORTER);
 }
 
+/*
+ * @crashed as primary, and both stand on the same timeline.  In async, the
+ * crashed one counts, if both records say so: the mode may have been changed
+ * while it was primary, and its own record is older than that.
+ */
+static struct meet_decision meet_crashed(const struct stand *crashed, const struct stand *other)
+{
+	struct meet_decision decision = decide(MEET_RESYNC, crashed->who, MEET_UNCLEAN);
+
+	if (crashed->side->async && other->side->async && !other->side->primary)
+		return decide(MEET_RESYNC, other->who, MEET_ASYNC_CRASH);
+	decision.may_hold_more = true;
+	return decision;
+}
+
+/* @bad has to be brought back, but may hold something that @good lacks. */
+static struct meet_decision meet_unsound(const struct stand *bad, const struct stand *good)
+{
+	struct meet_decision decision = decide(MEET_RESYNC, bad->who, MEET_UNSOUND);
+
+	decision.may_hold_more = own_writes(bad, good) ||
+				 (!good->beyond && (bad->beyond || bad->side->crashed ||
+						    bad->side->position > good->side->position));
+	return decision;
+}
+
 /* Both stand on the same timeline; at most one is primary. */
 static struct meet_decision meet_same_timeline(const struct stand *a, const struct stand *b)
 {
@@ -142,11 +169,9 @@ static struct meet_decision meet_same_timeline(const struct stand *a, const stru
 	if (unclean_a && unclean_b)
 		return decide(MEET_REFUSED, MEET_NOBODY, MEET_NO_SOURCE);
 	if (unclean_a)
-		return decide(MEET_RESYNC, a->side->async && !b->side->primary ? b->who : a->who,
-			      MEET_UNCLEAN);
+		return meet_crashed(a, b);
 	if (unclean_b)
-		return decide(MEET_RESYNC, b->side->async && !a->side->primary ? a->who : b->who,
-			      MEET_UNCLEAN);
+		return meet_crashed(b, a);
 	if (a->side->primary)
 		return decide(MEET_ATTACH, b->who, MEET_NO_REASON);
 	if (b->side->primary)
@@ -226,9 +251,9 @@ static struct meet_decision meet_related(const struct stand *a, const struct sta
 	if (!sound(a) && !sound(b))
 		return decide(MEET_REFUSED, MEET_NOBODY, MEET_NO_SOURCE);
 	if (!sound(a))
-		return decide(MEET_RESYNC, a->who, MEET_UNSOUND);
+		return meet_unsound(a, b);
 	if (!sound(b))
-		return decide(MEET_RESYNC, b->who, MEET_UNSOUND);
+		return meet_unsound(b, a);
 	if (a->beyond && b->beyond)
 		return meet_both_beyond(a, b);
 	if (b->beyond)
@@ -285,8 +310,13 @@ static void describe_reason(enum meet_reason reason, const char *who, const char
 		break;
 	case MEET_UNCLEAN:
 		snprintf(text, bytes,
-			 "a primary crashed, and blocks of %s may differ from those of %s", who,
+			 "%s crashed as primary, and blocks of it may differ from those of %s", who,
 			 other);
+		break;
+	case MEET_ASYNC_CRASH:
+		snprintf(text, bytes,
+			 "%s crashed as primary in durability async, and blocks of %s may differ",
+			 other, who);
 		break;
 	case MEET_BRANCHED:
 		snprintf(text, bytes, "%s holds writes that the history of %s left out", who,
@@ -338,7 +368,10 @@ void meet_describe(const struct meet_decision *decision, const char *name_a, con
 		snprintf(text, bytes, "%s can follow the timeline that %s opened", who, other);
 		break;
 	case MEET_RESYNC:
-		snprintf(text, bytes, "resync needed: %s", reason);
+		snprintf(text, bytes, "resync needed: %s%s%s%s", reason,
+			 decision->may_hold_more ? "; it may also hold writes that " : "",
+			 decision->may_hold_more ? other : "",
+			 decision->may_hold_more ? " lacks" : "");
 		break;
 	case MEET_DEPOSED:
 		snprintf(text, bytes, "%s was promoted meanwhile: I/O on %s is frozen; demote %s",

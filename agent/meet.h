@@ -18,6 +18,8 @@
  * @node: node id
  * @primary: serves I/O now
  * @state: of the store
+ * @crashed: its record says that it was primary, and it is not: also where
+ *	@state tells of damage
  * @async: durability in force in its record is async
  * @other_absent: it holds a record that the other was absent
  * @position: last seq of the current timeline that it holds (primary: assigned)
@@ -27,6 +29,7 @@ struct meet_side {
 	unsigned int node;
 	bool primary;
 	enum reprise_store_state state;
+	bool crashed;
 	bool async;
 	bool other_absent;
 	uint64_t position;
@@ -65,6 +68,7 @@ enum meet_reason {
 	MEET_NO_SOURCE,		/* neither side is sound */
 	MEET_SHORTER,		/* @side lacks writes that the other holds */
 	MEET_UNCLEAN,		/* @side crashed as primary: regions may differ */
+	MEET_ASYNC_CRASH,	/* the other did, in durability async: it counts */
 	MEET_BRANCHED,		/* @side holds writes that the other's history left out */
 	MEET_CRASH_FORK,	/* the other went on after a crash: regions may differ */
 	MEET_WAS_ABSENT,	/* @side missed writes, the other recorded */
@@ -77,12 +81,21 @@ enum meet_reason {
 
 enum meet_who { MEET_NOBODY, MEET_A, MEET_B };
 
+/**
+ * struct meet_decision - the answer
+ * @side: whom the outcome concerns
+ * @may_hold_more: RESYNC: @side may hold writes that the other lacks and that
+ *	nobody has decided to leave out yet.  A crashed primary may have gone
+ *	on after it lost the other: nothing on disk tells.
+ * @common_generation, @common_seq: where both histories last agree
+ */
 struct meet_decision {
 	enum meet_outcome outcome;
-	enum meet_who side;		/* whom the outcome concerns */
+	enum meet_who side;
 	enum meet_reason reason;
+	bool may_hold_more;
 	bool has_common;
-	uint64_t common_generation;	/* where both histories last agree */
+	uint64_t common_generation;
 	uint64_t common_seq;
 };
 

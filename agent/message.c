@@ -230,10 +230,11 @@ json_t *message_put_state(const struct message_state *state)
 
 	for (unsigned int i = 0; i < state->nr_timelines; i++)
 		json_array_append_new(timelines, put_timeline(&state->timelines[i]));
-	return json_pack("{s:b, s:b, s:b, s:b, s:b, s:b, s:i, s:o, s:o, s:o, s:o, s:i, s:o, s:o}",
+	return json_pack("{s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:i, s:o, s:o, s:o, s:o, s:i, s:o, s:o}",
 			 "primary", state->primary,
 			 "promoting", state->promoting,
 			 "left", state->left,
+			 "crashed", state->crashed,
 			 "async", state->async,
 			 "frozen", state->frozen,
 			 "in_session", state->in_session,
@@ -252,6 +253,7 @@ static bool get_flags(json_t *json, struct message_state *st)
 	return get_bool(json, "primary", &st->primary) &&
 	       get_bool(json, "promoting", &st->promoting) &&
 	       get_bool(json, "left", &st->left) &&
+	       get_bool(json, "crashed", &st->crashed) &&
 	       get_bool(json, "async", &st->async) &&
 	       get_bool(json, "frozen", &st->frozen) &&
 	       get_bool(json, "in_session", &st->in_session);

@@ -39,6 +39,7 @@ struct message_introduce {
  * struct message_state - what a node says of its copy
  * @promoting: a promotion is under way here
  * @left: its current timeline was left (for a promotion elsewhere)
+ * @crashed: its record says primary, and it is not
  * @async: durability in force in its record
  * @position: last seq of the current timeline it holds
  * @absent: bit n: it recorded node n as absent
@@ -48,6 +49,7 @@ struct message_state {
 	bool primary;
 	bool promoting;
 	bool left;
+	bool crashed;
 	bool async;
 	bool frozen;
 	bool in_session;

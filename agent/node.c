@@ -105,6 +105,7 @@ void node_own_state(struct node *node, struct message_state *state)
 	state->promoting = node->work == NODE_WORK_PROMOTE;
 	state->async = meta->durability == REPRISE_DURABILITY_ASYNC;
 	state->frozen = node->primary && node->kernel.frozen;
+	state->crashed = meta->state == REPRISE_STORE_UNCLEAN && !state->primary;
 	state->state = meta->state;
 	state->position = node_position(node);
 	state->nr_timelines = meta->nr_timelines;
@@ -141,6 +142,7 @@ static struct meet_side meet_side(unsigned int node, unsigned int other,
 		.node = node,
 		.primary = state->primary,
 		.state = state->state,
+		.crashed = state->crashed,
 		.async = state->async,
 		.other_absent = state->absent & 1u << other,
 		.position = state->position,

@@ -70,6 +70,47 @@ static bool nobody_primary(const struct role_self *self, const struct role_peer 
 	return true;
 }
 
+/* Side A, this node, crashed as primary; the peer has everything that was promised, if ... */
+static bool crashed_here(const struct role_self *self, const struct role_peer *peer,
+			 struct role_verdict *v)
+{
+	hint(v, "if %s was mirrored to until %s crashed, promote it there, with --force: every write that was promised is there; if %s had lost %s before (its log says \"%s is lost\"), promote here, with --force",
+	     peer->name, self->node, self->node, peer->name, peer->name);
+	return refuse(v, "unsafe", "resource %s crashed as primary on %s, and %s may hold completed writes that are missing here",
+		      self->resource, self->node, peer->name);
+}
+
+/* Side B has to be brought back, but what only it holds would be left out for good. */
+static bool peer_holds_more(const struct role_self *self, const struct role_peer *peer,
+			    struct role_verdict *v)
+{
+	if (peer->decision.reason == MEET_UNCLEAN) {
+		hint(v, "if %s was mirrored to until %s crashed, use --force: every write that was promised is here; if %s had lost %s before (its log says \"%s is lost\"), promote it there instead, with --force: what it wrote since is only there, and left out for good if %s goes on",
+		     self->node, peer->name, peer->name, self->node, self->node, self->node);
+		return refuse(v, "unsafe", "resource %s crashed as primary on %s, which may have written more after it lost %s",
+			      self->resource, peer->name, self->node);
+	}
+	hint(v, "repair %s first; with --force what only %s holds is left out for good",
+	     peer->name, peer->name);
+	return refuse(v, "unsafe", "resource %s on %s may hold writes that %s lacks, but its store or log is damaged or incomplete",
+		      self->resource, peer->name, self->node);
+}
+
+static bool resync_agrees(const struct role_self *self, const struct role_peer *peer,
+			  const char *text, struct role_verdict *v)
+{
+	const struct meet_decision *d = &peer->decision;
+
+	if (d->side != MEET_A)
+		return !d->may_hold_more || peer_holds_more(self, peer, v);
+	if (d->reason == MEET_UNCLEAN && d->may_hold_more)
+		return crashed_here(self, peer, v);
+	hint(v, "promote %s instead; with --force the writes that only %s holds are left out for good",
+	     peer->name, peer->name);
+	return refuse(v, "resync-needed", "resource %s on %s is not up to date with %s: %s",
+		      self->resource, self->node, peer->name, text);
+}
+
 static bool peer_agrees(const struct role_self *self, const struct role_peer *peer,
 			struct role_verdict *v)
 {
@@ -91,15 +132,7 @@ static bool peer_agrees(const struct role_self *self, const struct role_peer *pe
 		return refuse(v, "busy", "resource %s on %s is still entering the timeline of %s",
 			      self->resource, self->node, peer->name);
 	case MEET_RESYNC:
-		if (d->side != MEET_A)
-			return true;
-		if (self->state == REPRISE_STORE_UNCLEAN && d->reason == MEET_UNCLEAN &&
-		    !peer->primary)
-			return true;
-		hint(v, "promote %s instead; with --force the writes that only %s holds are left out for good",
-		     peer->name, peer->name);
-		return refuse(v, "resync-needed", "resource %s on %s is not up to date with %s: %s",
-			      self->resource, self->node, peer->name, text);
+		return resync_agrees(self, peer, text, v);
 	default:
 		return true;
 	}

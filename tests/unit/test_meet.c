@@ -75,14 +75,18 @@ static void make_lineages(void)
 }
 
 static void add_side(const struct lineage *l, enum reprise_store_state state, uint64_t position,
-		     bool primary, bool absent, bool async)
+		     bool primary, bool absent, bool async, bool crashed)
 {
 	if (primary && state != REPRISE_STORE_UNCLEAN)
+		return;
+	if (crashed != (state == REPRISE_STORE_UNCLEAN && !primary) &&
+	    state != REPRISE_STORE_DAMAGED)
 		return;
 	sides[nr_sides++] = (struct meet_side){
 		.node = 1,
 		.primary = primary,
 		.state = state,
+		.crashed = crashed,
 		.async = async,
 		.other_absent = absent,
 		.position = position,
@@ -99,16 +103,16 @@ static void make_sides(void)
 		return;
 	make_lineages();
 	sides = calloc(MAX_SIDES, sizeof(*sides));
-	add_side(&none, REPRISE_STORE_BLANK, 0, false, false, false);
+	add_side(&none, REPRISE_STORE_BLANK, 0, false, false, false, false);
 	for (unsigned int l = 0; l < nr_lineages; l++) {
 		uint64_t first = lineages[l].timelines[lineages[l].nr - 1].fork_seq;
 
-		for (unsigned int bits = 0; bits < 8; bits++) {
+		for (unsigned int bits = 0; bits < 16; bits++) {
 			for (uint64_t seq = first; seq <= MAX_SEQ; seq++) {
 				for (unsigned int s = REPRISE_STORE_CLEAN;
 				     s <= REPRISE_STORE_DAMAGED; s++)
 					add_side(&lineages[l], s, seq, bits & 1, bits & 2,
-						 bits & 4);
+						 bits & 4, bits & 8);
 			}
 		}
 	}
@@ -132,6 +136,36 @@ static bool contains(const struct meet_side *x, const struct meet_side *y)
 		return y->position <= x->position;
 	}
 	return false;
+}
+
+static bool went_past(const struct meet_side *x, const struct meet_side *y)
+{
+	for (unsigned int i = 0; i + 1 < x->nr_timelines; i++) {
+		if (!memcmp(x->timelines[i].id, y->timelines[y->nr_timelines - 1].id,
+			    REPRISE_ID_BYTES))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * May @side hold writes that @other lacks, and did nobody leave them out by a
+ * promotion or a record?  In async a crashed primary's own copy counts.
+ */
+static bool is_undecided(const struct meet_side *side, const struct meet_side *other)
+{
+	bool same = side->nr_timelines && side->nr_timelines == other->nr_timelines &&
+		    !memcmp(side->timelines[side->nr_timelines - 1].id,
+			    other->timelines[other->nr_timelines - 1].id, REPRISE_ID_BYTES);
+
+	if (side->primary || other->primary || other->other_absent)
+		return false;
+	if (!same)
+		return other->nr_timelines && went_past(side, other);
+	if (side->crashed)
+		return true;
+	return side->position > other->position &&
+	       !(other->crashed && side->async && other->async);
 }
 
 static const char *check_pair(const struct meet_side *a, const struct meet_side *b,
@@ -164,6 +198,8 @@ static const char *check_pair(const struct meet_side *a, const struct meet_side 
 	case MEET_RESYNC:
 		if (side->primary && d->reason != MEET_BRANCHED && d->reason != MEET_WAS_ABSENT)
 			return "a primary is to be resynced without cause";
+		if (!d->may_hold_more && is_undecided(side, other))
+			return "what only one side holds would be left out silently";
 		break;
 	case MEET_SPLIT_BRAIN:
 		if (d->side != MEET_NOBODY)
@@ -277,6 +313,44 @@ TEST_F(pair, crashed_primary_comes_back_to_a_promoted_peer)
 	EXPECT_EQ(MEET_RESYNC, d.outcome);
 	EXPECT_EQ(MEET_A, d.side);
 	EXPECT_EQ(MEET_UNCLEAN, d.reason);
+}
+
+TEST_F(pair, crashed_primary_may_hold_more)
+{
+	struct meet_decision d;
+
+	self->a.state = REPRISE_STORE_UNCLEAN;
+	self->a.crashed = true;
+	self->a.async = true;
+	d = meet(&self->a, &self->b);
+	EXPECT_EQ(MEET_A, d.side);
+	EXPECT_EQ(MEET_UNCLEAN, d.reason);
+	EXPECT_TRUE(d.may_hold_more);
+	/* both records say async: what the crashed one holds counts */
+	self->b.async = true;
+	d = meet(&self->a, &self->b);
+	EXPECT_EQ(MEET_B, d.side);
+	EXPECT_EQ(MEET_ASYNC_CRASH, d.reason);
+	EXPECT_FALSE(d.may_hold_more);
+	/* damage does not hide that it crashed */
+	self->a.state = REPRISE_STORE_DAMAGED;
+	d = meet(&self->a, &self->b);
+	EXPECT_EQ(MEET_UNSOUND, d.reason);
+	EXPECT_TRUE(d.may_hold_more);
+	/* the other went on since: that was decided when it was promoted */
+	self->b_lines[1] = timeline(9, 0, 1, 0, REPRISE_FORK_CLEAN);
+	self->b.nr_timelines = 2;
+	EXPECT_FALSE(meet(&self->a, &self->b).may_hold_more);
+}
+
+TEST_F(pair, damaged_copy_may_hold_more)
+{
+	self->a.state = REPRISE_STORE_DAMAGED;
+	EXPECT_FALSE(meet(&self->a, &self->b).may_hold_more);
+	self->a.position = 1;
+	EXPECT_TRUE(meet(&self->a, &self->b).may_hold_more);
+	self->b.position = 1;
+	EXPECT_FALSE(meet(&self->a, &self->b).may_hold_more);
 }
 
 TEST_F(pair, both_promoted_and_wrote)

@@ -14,7 +14,7 @@ static struct message_state *sample_state(unsigned int nr)
 {
 	struct message_state *st = calloc(1, sizeof(*st));
 
-	st->primary = st->async = true;
+	st->primary = st->async = st->crashed = true;
 	st->state = REPRISE_STORE_UNCLEAN;
 	st->position = st->received = 1ull << 62;
 	st->durable = 7;

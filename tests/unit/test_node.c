@@ -552,32 +552,114 @@ TEST_F(two, primary_agent_restarts_and_adopts)
 	EXPECT_TRUE(same_content(c, 0, 1));
 }
 
-TEST_F(two, crashed_primary_is_promoted_again_or_left_behind)
+/* Alpha is primary, has written, and its machine dies; then it is up again, in contact. */
+static bool crash_and_return(struct cluster *c)
+{
+	if (!all_up(c) || !run(c, 0, "promote", false).ok)
+		return false;
+	write_some(c, 0, 0, 5);
+	if (!wait_synced(c, 0))
+		return false;
+	agent_end(c, 0);
+	env_kernel_crash(c->members[0].kernel);
+	agent_begin(c, 0);
+	return run(c, 0, "up", false).ok && wait_status(c, 0, NULL, "state", "unclean") &&
+	       wait_status(c, 0, NULL, "role", "secondary") &&
+	       wait_status(c, 0, "beta", "connection", "connected") &&
+	       wait_status(c, 1, "alpha", "connection", "connected");
+}
+
+TEST_F(two, out_of_contact_with_a_crashed_primary)
 {
 	struct cluster *c = &self->c;
 	struct answer answer;
 
 	ASSERT_TRUE(all_up(c));
 	ASSERT_TRUE(run(c, 0, "promote", false).ok);
-	write_some(c, 0, 0, 5);
-	ASSERT_TRUE(wait_synced(c, 0));
 	agent_end(c, 0);
 	env_kernel_crash(c->members[0].kernel);
-	/* out of contact: only with force, and the words say what it may cost */
 	answer = run(c, 1, "promote", false);
 	EXPECT_FALSE(answer.ok);
 	EXPECT_STREQ("no-contact", answer.code);
 	EXPECT_NE(NULL, strstr(answer.hint, "--force"));
-	agent_begin(c, 0);
-	ASSERT_TRUE(run(c, 0, "up", false).ok);
+}
+
+TEST_F(two, crashed_primary_is_promoted_again)
+{
+	struct cluster *c = &self->c;
+	struct answer answer;
+
+	ASSERT_TRUE(crash_and_return(c));
+	answer = run(c, 0, "promote", false);
+	EXPECT_STREQ("unsafe", answer.code);
+	EXPECT_NE(NULL, strstr(answer.hint, "promote it there"));
 	EXPECT_TRUE(wait_status(c, 0, NULL, "state", "unclean"));
-	EXPECT_TRUE(wait_status(c, 0, NULL, "role", "secondary"));
-	EXPECT_TRUE(wait_status(c, 0, "beta", "connection", "connected"));
-	/* in contact, and nobody went on: it may go on itself, alone */
-	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	ASSERT_TRUE(run(c, 0, "promote", true).ok);
 	EXPECT_EQ(0, env_kernel_attached(c->members[0].kernel));
 	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "resync needed"));
 	EXPECT_TRUE(wait_status(c, 1, "alpha", "replication", "resync needed"));
+}
+
+TEST_F(two, crashed_primary_is_left_behind)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(crash_and_return(c));
+	EXPECT_STREQ("unsafe", run(c, 1, "promote", false).code);
+	ASSERT_TRUE(run(c, 1, "promote", true).ok);
+	write_some(c, 1, 5, 5);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "resync needed"));
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "replication", "resync needed"));
+	/* decided once: nobody is asked again, and the old one does not go on past it */
+	ASSERT_TRUE(run(c, 1, "demote", false).ok);
+	EXPECT_STREQ("resync-needed", run(c, 0, "promote", false).code);
+	EXPECT_TRUE(run(c, 1, "promote", false).ok);
+}
+
+TEST_F(two, primary_that_went_on_alone_is_not_left_behind_silently)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	agent_end(c, 1);
+	ASSERT_TRUE(wait_status(c, 0, "beta", "connection", "disconnected"));
+	write_some(c, 0, 0, 5);
+	agent_end(c, 0);
+	env_kernel_crash(c->members[0].kernel);
+	agent_begin(c, 0);
+	agent_begin(c, 1);
+	ASSERT_TRUE(run(c, 0, "up", false).ok);
+	ASSERT_TRUE(run(c, 1, "up", false).ok);
+	ASSERT_TRUE(wait_status(c, 1, "alpha", "connection", "connected"));
+	EXPECT_STREQ("unsafe", run(c, 1, "promote", false).code);
+	EXPECT_TRUE(wait_status(c, 1, NULL, "role", "secondary"));
+	EXPECT_TRUE(run(c, 0, "promote", true).ok);
+}
+
+TEST_F(two, crashed_primary_in_async_goes_on)
+{
+	struct cluster *c = &self->c;
+
+	write_conf(c, 0, KEY, "durability = async");
+	write_conf(c, 1, KEY, "durability = async");
+	ASSERT_TRUE(crash_and_return(c));
+	EXPECT_STREQ("resync-needed", run(c, 1, "promote", false).code);
+	EXPECT_TRUE(run(c, 0, "promote", false).ok);
+}
+
+/* The mode that it wrote in decides, not the one that it is configured with afterwards. */
+TEST_F(two, crash_is_judged_by_the_mode_of_the_time)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(crash_and_return(c));
+	write_conf(c, 0, KEY, "durability = async");
+	write_conf(c, 1, KEY, "durability = async");
+	ASSERT_TRUE(run(c, 0, "reload", false).ok);
+	ASSERT_TRUE(run(c, 1, "reload", false).ok);
+	ASSERT_TRUE(wait_status(c, 0, "beta", "connection", "connected"));
+	EXPECT_STREQ("unsafe", run(c, 0, "promote", false).code);
 }
 
 TEST_F(two, crashed_primary_finds_its_peer_promoted)

@@ -45,7 +45,7 @@ static bool in_words(const struct role_verdict *verdict)
 
 TEST(every_combination_is_answered)
 {
-	for (unsigned int bits = 0; bits < 8; bits++) {
+	for (unsigned int bits = 0; bits < 16; bits++) {
 		for (unsigned int o = MEET_IN_SYNC; o <= MEET_REFUSED; o++) {
 			for (unsigned int r = MEET_NO_REASON; r <= MEET_INCONSISTENT; r++) {
 				for (unsigned int s = REPRISE_STORE_BLANK;
@@ -58,6 +58,7 @@ TEST(every_combination_is_answered)
 					peer.connected = bits & 1;
 					peer.primary = bits & 2;
 					peer.promoting = bits & 4;
+					peer.decision.may_hold_more = bits & 8;
 					plain = promote(&self, &peer, false);
 					forced = promote(&self, &peer, true);
 					ASSERT_TRUE(in_words(&plain) && in_words(&forced));
@@ -105,18 +106,74 @@ TEST(who_lacks_writes_is_not_promoted)
 	EXPECT_NE(NULL, strstr(v.hint, "promote beta instead"));
 }
 
-TEST(crashed_primary_goes_on_if_nobody_else_did)
+/* How to choose is said on both nodes; neither is promoted without force. */
+TEST(crash_of_a_primary_is_decided_by_people)
 {
 	struct role_self self = healthy;
 	struct role_peer peer = in_contact(MEET_RESYNC, MEET_A, MEET_UNCLEAN);
+	struct role_verdict v;
+
+	peer.decision.may_hold_more = true;
+	self.state = REPRISE_STORE_UNCLEAN;
+	v = promote(&self, &peer, false);
+	EXPECT_FALSE(v.allowed);
+	EXPECT_STREQ("unsafe", v.code);
+	EXPECT_NE(NULL, strstr(v.hint, "if beta was mirrored to until alpha crashed, promote it there"));
+	EXPECT_NE(NULL, strstr(v.hint, "--force"));
+	v = promote(&self, &peer, true);
+	EXPECT_TRUE(v.allowed);
+	EXPECT_TRUE(v.crash_fork);
+
+	peer.decision.side = MEET_B;
+	v = promote(&healthy, &peer, false);
+	EXPECT_FALSE(v.allowed);
+	EXPECT_STREQ("unsafe", v.code);
+	EXPECT_NE(NULL, strstr(v.hint, "if alpha was mirrored to until beta crashed, use --force"));
+	EXPECT_NE(NULL, strstr(v.hint, "left out for good"));
+	v = promote(&healthy, &peer, true);
+	EXPECT_TRUE(v.allowed);
+	EXPECT_FALSE(v.crash_fork);
+}
+
+TEST(crashed_primary_goes_on_in_async)
+{
+	struct role_self self = healthy;
+	struct role_peer peer = in_contact(MEET_RESYNC, MEET_B, MEET_ASYNC_CRASH);
 	struct role_verdict v;
 
 	self.state = REPRISE_STORE_UNCLEAN;
 	v = promote(&self, &peer, false);
 	EXPECT_TRUE(v.allowed);
 	EXPECT_TRUE(v.crash_fork);
+	peer.decision.side = MEET_A;
+	EXPECT_STREQ("resync-needed", promote(&healthy, &peer, false).code);
+}
+
+TEST(crashed_primary_does_not_go_on_past_one_who_did)
+{
+	struct role_self self = healthy;
+	struct role_peer peer = in_contact(MEET_RESYNC, MEET_A, MEET_UNCLEAN);
+
+	self.state = REPRISE_STORE_UNCLEAN;
+	EXPECT_STREQ("resync-needed", promote(&self, &peer, false).code);
 	peer = in_contact(MEET_RESYNC, MEET_A, MEET_BRANCHED);
-	EXPECT_FALSE(promote(&self, &peer, false).allowed);
+	EXPECT_STREQ("resync-needed", promote(&self, &peer, false).code);
+	/* and the one who did goes on without being asked again */
+	peer = in_contact(MEET_RESYNC, MEET_B, MEET_UNCLEAN);
+	EXPECT_TRUE(promote(&healthy, &peer, false).allowed);
+}
+
+TEST(damaged_peer_that_holds_more_is_not_left_out_silently)
+{
+	struct role_peer peer = in_contact(MEET_RESYNC, MEET_B, MEET_UNSOUND);
+	struct role_verdict v;
+
+	EXPECT_TRUE(promote(&healthy, &peer, false).allowed);
+	peer.decision.may_hold_more = true;
+	v = promote(&healthy, &peer, false);
+	EXPECT_STREQ("unsafe", v.code);
+	EXPECT_TRUE(in_words(&v));
+	EXPECT_TRUE(promote(&healthy, &peer, true).allowed);
 }
 
 TEST(damage_is_named)
