@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int __attribute__((format(printf, 4, 5)))
 fail(struct store *store, int error, const char *code, const char *fmt, ...)
@@ -149,7 +150,7 @@ static int adopt_volume(struct store *store, unsigned int index, const struct nl
 	return 0;
 }
 
-int store_adopt_volumes(struct store *store, const struct nl_resource *res)
+static int adopt_volumes(struct store *store, const struct nl_resource *res)
 {
 	store->nr_volumes = 0;
 	for (unsigned int i = 0; i < store->self->nr_volumes; i++) {
@@ -169,6 +170,28 @@ int store_adopt_volumes(struct store *store, const struct nl_resource *res)
 			return err;
 	}
 	return 0;
+}
+
+static bool is_adopted(const struct store *store, int fd)
+{
+	for (unsigned int i = 0; i < store->nr_volumes; i++) {
+		if (store->env->ops->file_fd(store->env, store->volumes[i].file) == fd)
+			return true;
+	}
+	return false;
+}
+
+int store_adopt_volumes(struct store *store, const struct nl_resource *res)
+{
+	int err = adopt_volumes(store, res);
+
+	for (unsigned int i = 0; i < res->nr_volumes; i++) {
+		int fd = res->volumes[i].backing_fd;
+
+		if (fd >= 0 && !is_adopted(store, fd))
+			close(fd);
+	}
+	return err;
 }
 
 static int compare_identity(const struct conf *conf, const struct conf_node *self,

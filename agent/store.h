@@ -54,7 +54,7 @@ void store_init(struct store *store, struct env *env, const struct conf *conf,
 /* 0 or -errno with @error and @code filled; what was opened stays until store_close(). */
 int store_open_volumes(struct store *store);
 int store_open_log(struct store *store);
-/* Volumes that the kernel gave back: descriptors in @res, taken over. */
+/* Volumes that the kernel gave back: descriptors in @res, taken over, or closed. */
 int store_adopt_volumes(struct store *store, const struct nl_resource *res);
 /*
  * Read every volume's record and compare it with the configuration.  @checked

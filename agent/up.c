@@ -326,7 +326,7 @@ static bool same_layout(const struct conf *a, const struct conf *b, const struct
 	return true;
 }
 
-static int set_kernel(struct node *node)
+static int set_kernel(struct node *node, const struct conf *conf)
 {
 	const struct kernel *kernel = &node->home->kernel;
 	struct nl_resource *res = calloc(1, sizeof(*res));
@@ -334,11 +334,11 @@ static int set_kernel(struct node *node)
 
 	if (!res)
 		return -ENOMEM;
-	snprintf(res->name, sizeof(res->name), "%s", node->conf.name);
-	res->durability = node->conf.durability;
-	res->on_peer_loss = node->conf.on_peer_loss;
-	res->timeout_ms = node->conf.timeout_ms;
-	res->queue_kib = node->conf.queue_kib;
+	snprintf(res->name, sizeof(res->name), "%s", conf->name);
+	res->durability = conf->durability;
+	res->on_peer_loss = conf->on_peer_loss;
+	res->timeout_ms = conf->timeout_ms;
+	res->queue_kib = conf->queue_kib;
 	err = kernel->ops->set(kernel->ctx, res);
 	free(res);
 	return err;
@@ -358,15 +358,15 @@ int node_reload(struct node *node, const struct conf *conf, char *error, size_t 
 			 "devices, log, volumes, nodes or id changed: take the resource down and up again");
 		return -EINVAL;
 	}
-	snprintf(name, sizeof(name), "%s", node->self->name);
-	node->conf = *conf;
-	node->self = conf_node_by_name(&node->conf, name);
-	node->store.self = node->self;
-	if (node->primary && set_kernel(node)) {
+	if (node->primary && set_kernel(node, conf)) {
 		snprintf(error, bytes, "the kernel refused the new settings: %s",
 			 kernel->ops->error(kernel->ctx));
 		return -EIO;
 	}
+	snprintf(name, sizeof(name), "%s", node->self->name);
+	node->conf = *conf;
+	node->self = conf_node_by_name(&node->conf, name);
+	node->store.self = node->self;
 	for (unsigned int i = 0; i < node->nr_peers; i++)
 		peer_restart(&node->peers[i], "the configuration was read again");
 	node_consider(node);
@@ -410,7 +410,8 @@ void node_resume(struct node *node, struct ctl_request *req)
 	for (unsigned int i = 0; i < node->nr_peers; i++) {
 		const struct peer *peer = &node->peers[i];
 
-		if (req->force || !peer->known || peer->decision.outcome != MEET_DEPOSED)
+		if (req->force || !peer->known || peer->decision.outcome != MEET_DEPOSED ||
+		    peer->decision.side != MEET_A)
 			continue;
 		ctl_fail(req, "unsafe", "demote it here with --force: going on would make a split brain",
 			 "resource %s was promoted on %s meanwhile", node->conf.name, peer->name);

@@ -26,7 +26,8 @@ struct ek_peer {
 struct env_kernel {
 	bool running;
 	bool open;
-	int start_error;
+	int start_error, set_error;
+	bool spoil_stop;
 	unsigned int starts;
 	struct nl_resource res;
 	struct ek_peer peers[REPRISE_MAX_NODES];
@@ -137,7 +138,11 @@ static int ek_start(void *ctx, const struct nl_resource *res)
 static int ek_set(void *ctx, const struct nl_resource *res)
 {
 	struct env_kernel *ek = ctx;
+	int err = ek->set_error;
 
+	ek->set_error = 0;
+	if (err)
+		return fail(ek, err, "the test says no");
 	ek->res.durability = res->durability;
 	ek->res.on_peer_loss = res->on_peer_loss;
 	return 0;
@@ -309,7 +314,9 @@ static int ek_stop(void *ctx, const char *name, uint32_t wait_ms, bool force,
 	*res = ek->res;
 	*seq = ek->res.seq;
 	for (unsigned int i = 0; i < res->nr_volumes; i++)
-		res->volumes[i].backing_fd = dup(ek->res.volumes[i].backing_fd);
+		res->volumes[i].backing_fd = ek->spoil_stop ? open("/dev/null", O_RDWR) :
+					     dup(ek->res.volumes[i].backing_fd);
+	ek->spoil_stop = false;
 	env_kernel_crash(ek);
 	return 0;
 }
@@ -428,6 +435,16 @@ unsigned int env_kernel_attached(const struct env_kernel *ek)
 void env_kernel_fail_start(struct env_kernel *ek, int error)
 {
 	ek->start_error = error;
+}
+
+void env_kernel_fail_set(struct env_kernel *ek, int error)
+{
+	ek->set_error = error;
+}
+
+void env_kernel_spoil_stop(struct env_kernel *ek)
+{
+	ek->spoil_stop = true;
 }
 
 void env_kernel_set_open(struct env_kernel *ek, bool open)

@@ -29,8 +29,11 @@ unsigned int env_kernel_attached(const struct env_kernel *ek);
 /* The machine is gone, or the module: sockets and devices are let go. */
 void env_kernel_crash(struct env_kernel *ek);
 
-/* What is to go wrong: the next call of start answers @error; openers make stop say EBUSY. */
+/* What is to go wrong: the next call of start, or set, answers @error; openers make stop say EBUSY. */
 void env_kernel_fail_start(struct env_kernel *ek, int error);
+void env_kernel_fail_set(struct env_kernel *ek, int error);
+/* The next stop gives descriptors of /dev/null back. */
+void env_kernel_spoil_stop(struct env_kernel *ek);
 void env_kernel_set_open(struct env_kernel *ek, bool open);
 unsigned int env_kernel_starts(const struct env_kernel *ek);
 

@@ -727,6 +727,9 @@ TEST_F(two, deposed_idle_primary_freezes)
 	EXPECT_TRUE(wait_status(c, 0, NULL, "health_text", "frozen"));
 	EXPECT_TRUE(env_kernel_state(c->members[0].kernel)->frozen);
 	EXPECT_STREQ("unsafe", run(c, 0, "resume", false).code);
+	/* the one that deposed it does as its administrator says */
+	EXPECT_TRUE(run(c, 1, "freeze", false).ok);
+	EXPECT_TRUE(run(c, 1, "resume", false).ok);
 	EXPECT_STREQ("unsafe", run(c, 0, "demote", false).code);
 	ASSERT_TRUE(run(c, 0, "demote", true).ok);
 	/* it stands where the new timeline began, and follows */
@@ -855,6 +858,55 @@ TEST_F(two, both_sides_name_a_difference)
 	write_conf(c, 0, KEY, "durability = flush");
 	ASSERT_TRUE(run(c, 0, "reload", false).ok);
 	EXPECT_TRUE(wait_status(c, 0, "beta", "connection", "connected"));
+}
+
+static unsigned int count_open(const char *path)
+{
+	char link[64], target[256];
+	unsigned int count = 0;
+
+	for (int fd = 0; fd < 256; fd++) {
+		ssize_t length;
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		length = readlink(link, target, sizeof(target) - 1);
+		target[length < 0 ? 0 : length] = '\0';
+		count += !strcmp(target, path);
+	}
+	return count;
+}
+
+TEST_F(two, store_that_is_not_ours_is_not_kept_open)
+{
+	struct cluster *c = &self->c;
+	unsigned int before = count_open("/dev/null");
+	struct answer answer;
+
+	ASSERT_TRUE(run(c, 0, "up", false).ok);
+	ASSERT_TRUE(run(c, 0, "promote", true).ok);
+	env_kernel_spoil_stop(c->members[0].kernel);
+	answer = run(c, 0, "demote", false);
+	EXPECT_STREQ("io", answer.code);
+	EXPECT_NE(NULL, strstr(answer.error, "given back by the kernel"));
+	EXPECT_EQ(before, count_open("/dev/null"));
+	EXPECT_TRUE(wait_status(c, 0, NULL, "health", "failed"));
+	ASSERT_TRUE(run(c, 0, "down", false).ok);
+	ASSERT_TRUE(run(c, 0, "up", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, NULL, "state", "unclean"));
+}
+
+TEST_F(two, reload_that_the_kernel_refuses_changes_nothing)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(run(c, 0, "up", false).ok);
+	ASSERT_TRUE(run(c, 0, "promote", true).ok);
+	write_conf(c, 0, KEY, "on-peer-loss = freeze");
+	env_kernel_fail_set(c->members[0].kernel, -EINVAL);
+	EXPECT_STREQ("invalid", run(c, 0, "reload", false).code);
+	EXPECT_TRUE(wait_status(c, 0, NULL, "on_peer_loss", "alone"));
+	ASSERT_TRUE(run(c, 0, "reload", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, NULL, "on_peer_loss", "freeze"));
 }
 
 TEST_F(two, failed_start_gives_the_store_back)
