@@ -319,6 +319,18 @@ int nl_set(struct nl *nl, const struct nl_resource *res)
 	return request(nl, nlh, NULL, NULL);
 }
 
+/* The descriptors are in this process already, whether the answer is understood or not. */
+static int take_stopped(const struct nlmsghdr *nlh, void *arg)
+{
+	int fds[2 * REPRISE_MAX_VOLUMES];
+	int err = take_one(nlh, arg);
+	unsigned int count = err ? nl_parse_fds(nlh, fds, 2 * REPRISE_MAX_VOLUMES) : 0;
+
+	while (count)
+		close(fds[--count]);
+	return err;
+}
+
 static void close_backings(const struct nl_resource *res)
 {
 	for (unsigned int i = 0; i < res->nr_volumes; i++)
@@ -336,7 +348,7 @@ int nl_stop(struct nl *nl, const char *name, uint32_t wait_ms, bool force,
 
 	if (!nl_build_stop(nlh, BUFFER_BYTES, name, wait_ms, force))
 		return too_big(nl);
-	err = request(nl, nlh, take_one, &one);
+	err = request(nl, nlh, take_stopped, &one);
 	if (!err && !one.found)
 		err = fail(nl, -EBADMSG, "the kernel stopped the resource, but returned no volumes");
 	if (err) {

@@ -250,6 +250,26 @@ int nl_parse_resource(const struct nlmsghdr *nlh, struct nl_resource *res)
 	return 0;
 }
 
+unsigned int nl_parse_fds(const struct nlmsghdr *nlh, int *fds, unsigned int max)
+{
+	const struct nlattr *attr, *entry;
+	unsigned int count = 0;
+	int32_t fd;
+
+	if (!is_genl(nlh, 0))
+		return 0;
+	for_each_attr(attr, nlh) {
+		if (mnl_attr_get_type(attr) != REPRISE_A_VOLUME)
+			continue;
+		mnl_attr_for_each_nested(entry, attr) {
+			if (count < max && mnl_attr_get_type(entry) == REPRISE_V_BACKING_FD &&
+			    !read_bytes(entry, &fd, sizeof(fd)) && fd >= 0)
+				fds[count++] = fd;
+		}
+	}
+	return count;
+}
+
 static int read_event_attr(const struct nlattr *attr, struct nl_event *event)
 {
 	switch (mnl_attr_get_type(attr)) {

@@ -27,6 +27,11 @@ bool nl_message_ok(const struct nlmsghdr *nlh, size_t left);
  * nl_message_ok() found.  Unknown attributes are skipped.
  */
 int nl_parse_resource(const struct nlmsghdr *nlh, struct nl_resource *res);
+/*
+ * The descriptors of an answer that may not be understood otherwise: they are
+ * this process's, and somebody has to close them.  Return: how many, @max at most.
+ */
+unsigned int nl_parse_fds(const struct nlmsghdr *nlh, int *fds, unsigned int max);
 int nl_parse_event(const struct nlmsghdr *nlh, struct nl_event *event);
 int nl_parse_family(const struct nlmsghdr *nlh, struct nl_family *family);
 /*

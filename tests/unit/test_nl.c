@@ -134,6 +134,28 @@ TEST(bad_values_are_refused_and_fill_nothing)
 	EXPECT_EQ(1234u, res.seq);
 }
 
+/* They would leak, and hold the devices, if nobody closed them. */
+TEST(descriptors_of_an_answer_not_understood)
+{
+	struct nlmsghdr *nlh = build_answer(1, 1);
+	struct nl_resource res;
+	struct nlattr *nest;
+	int fds[3];
+
+	for (int i = 0; i < 3; i++) {
+		nest = mnl_attr_nest_start(nlh, REPRISE_A_VOLUME);
+		mnl_attr_put_u32(nlh, REPRISE_V_NUMBER, i);	/* is a u16 */
+		mnl_attr_put_u32(nlh, REPRISE_V_BACKING_FD, i == 1 ? -1 : 100 + i);
+		mnl_attr_nest_end(nlh, nest);
+	}
+	EXPECT_EQ(-EBADMSG, nl_parse_resource(nlh, &res));
+	ASSERT_EQ(2u, nl_parse_fds(nlh, fds, 3));
+	EXPECT_EQ(100, fds[0]);
+	EXPECT_EQ(102, fds[1]);
+	EXPECT_EQ(1u, nl_parse_fds(nlh, fds, 1));
+	EXPECT_EQ(0u, nl_parse_fds(build_answer(1, 1), fds, 3));
+}
+
 TEST(long_strings_are_cut)
 {
 	struct nl_event event;
@@ -217,12 +239,13 @@ static void parse_all(const struct nlmsghdr *nlh, size_t length)
 	struct nl_family family;
 	struct nl_event event;
 	char text[32];
-	int err;
+	int err, fds[4];
 
 	if (!nl_message_ok(nlh, length))
 		return;
 	(void)nl_parse_resource(nlh, &res);
 	(void)nl_parse_event(nlh, &event);
+	(void)nl_parse_fds(nlh, fds, 4);
 	(void)nl_parse_family(nlh, &family);
 	(void)nl_parse_ack(nlh, &err, text, sizeof(text));
 }
