@@ -247,10 +247,17 @@ static int begin(void)
 		return err;
 	}
 	err = ctl_create(env, self.options.run_dir, &self.ctl, error, sizeof(error));
-	if (!err)
-		err = agent_start(env, &self.options, self.ctl, &self.agent, error, sizeof(error));
-	if (err)
+	if (err) {
 		say(3, "%s", error);
+		return err;
+	}
+	err = agent_start(env, &self.options, self.ctl, &self.agent, error, sizeof(error));
+	if (err) {
+		say(3, "%s", error);
+		/* the socket must not stay, as if somebody served it */
+		ctl_destroy(self.ctl, ctl_gone, NULL);
+		loop_run(self.loop);
+	}
 	return err;
 }
 
