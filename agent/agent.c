@@ -35,6 +35,7 @@ struct stranger {
 
 struct agent {
 	struct agent_options options;
+	agent_load load;
 	struct node_home home;
 	struct link_home links;
 	struct kernel_nl *kernel_nl;
@@ -283,7 +284,7 @@ static int load_conf(struct agent *agent, const char *name, struct conf *conf, c
 		snprintf(error, bytes, "\"%s\" is no name of a resource", name);
 		return -EINVAL;
 	}
-	err = conf_load(path, conf, error, bytes);
+	err = agent->load(path, conf, error, bytes);
 	if (err)
 		return err;
 	if (!conf_node_by_name(conf, agent->options.node_name)) {
@@ -664,8 +665,8 @@ static void check_configs(struct agent *agent)
 }
 
 int agent_start_on(struct env *env, const struct agent_options *options, struct ctl *ctl,
-		   const struct kernel *kernel, struct agent **out, char *error,
-		   size_t error_bytes)
+		   const struct kernel *kernel, agent_load load, struct agent **out,
+		   char *error, size_t error_bytes)
 {
 	struct agent *agent = calloc(1, sizeof(*agent));
 
@@ -674,6 +675,7 @@ int agent_start_on(struct env *env, const struct agent_options *options, struct 
 		return -ENOMEM;
 	}
 	agent->options = *options;
+	agent->load = load;
 	agent->home.env = env;
 	agent->home.links = &agent->links;
 	agent->home.ctl = ctl;
@@ -697,7 +699,7 @@ int agent_start(struct env *env, const struct agent_options *options, struct ctl
 		return -ENOMEM;
 	}
 	kernel_nl_ops(knl, &kernel);
-	err = agent_start_on(env, options, ctl, &kernel, agent, error, error_bytes);
+	err = agent_start_on(env, options, ctl, &kernel, conf_load, agent, error, error_bytes);
 	if (err)
 		kernel_nl_destroy(knl);
 	else
