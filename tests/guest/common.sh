@@ -121,7 +121,12 @@ agent_begin() {
 
 agent_start() {
 	agent_begin "$1"
-	wait_for 20 "agent $1 answers" rp "$1" status
+	wait_for 20 "agent $1 answers" agent_answers "$1"
+}
+
+# "status" alone would answer without it, from kernel and disk.
+agent_answers() {
+	rp "$1" status --json | grep -q '"agent": *"running"'
 }
 
 agent_kill() {
@@ -235,7 +240,10 @@ print(eval(sys.argv[1]))' "$3"
 
 # settled NODE RESOURCE: the peer has applied everything
 settled() {
-	wait_for "${3:-30}" "everything applied" status_is "$1" "$2" 'p["applied"] == r["seq"]'
+	wait_for "${3:-60}" "everything applied" status_is "$1" "$2" 'p["applied"] == r["seq"]' &&
+		return 0
+	rp "$1" status "$2" | sed 's/^/# /'
+	return 1
 }
 
 mirrored() {
