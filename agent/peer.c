@@ -166,7 +166,7 @@ static void set_connection(struct peer *peer, enum peer_connection connection, c
 			 peer->name, text);
 	else if (was)
 		node_say(peer->node, 5, "disconnected", peer->name,
-			 "control connection to %s lost: %s", peer->name, text);
+			 "contact with %s ended: %s", peer->name, text);
 }
 
 static void forget_connection(struct peer *peer, enum peer_connection connection, const char *text)
@@ -251,12 +251,13 @@ static bool check_config(struct peer *peer, const struct message_introduce *in)
 	if (!mine)
 		return false;
 	conf_describe(&peer->node->conf, mine, MESSAGE_CONFIG_BYTES);
-	differs = conf_difference(mine, in->config, text, sizeof(text));
+	differs = conf_difference(mine, in->config, peer->node->self->name, peer->name, text,
+				  sizeof(text));
 	free(mine);
 	if (differs)
 		refuse(peer, "invalid",
-		       "the configuration of resource %s differs on %s (\"mine\") and %s (\"theirs\"): %s; make the files equal and reload",
-		       peer->node->conf.name, peer->node->self->name, peer->name, text);
+		       "the configuration of resource %s differs: %s; make the files equal and reload",
+		       peer->node->conf.name, text);
 	return !differs;
 }
 
@@ -498,10 +499,14 @@ void peer_start(struct peer *peer)
 	peer->enabled = true;
 	peer->backoff_ms = PEER_BACKOFF_MIN_MS;
 	peer->retry_ns = 0;
+	/* Why it was not connected before. */
+	if (peer->connection == PEER_DISCONNECTED)
+		peer->connection_text[0] = '\0';
 	peer_tick(peer);
 }
 
-static void disconnect(struct peer *peer, const char *why)
+/* @told: the same for the peer's eyes. */
+static void disconnect(struct peer *peer, const char *why, const char *told)
 {
 	if (peer->greet)
 		greet_cancel(peer->greet);
@@ -509,7 +514,7 @@ static void disconnect(struct peer *peer, const char *why)
 	if (peer->link) {
 		struct link *link = peer->link;
 
-		send_goodbye(peer, "down", why);
+		send_goodbye(peer, "down", told);
 		peer->link = NULL;
 		link_finish(link, 1000 * NS_PER_MS);
 		forget_connection(peer, PEER_DISCONNECTED, why);
@@ -519,16 +524,16 @@ static void disconnect(struct peer *peer, const char *why)
 	}
 }
 
-void peer_stop(struct peer *peer, const char *why)
+void peer_stop(struct peer *peer, const char *why, const char *told)
 {
 	peer->enabled = false;
-	disconnect(peer, why);
+	disconnect(peer, why, told);
 }
 
-void peer_restart(struct peer *peer, const char *why)
+void peer_restart(struct peer *peer, const char *why, const char *told)
 {
 	if (!peer->enabled)
 		return;
-	disconnect(peer, why);
+	disconnect(peer, why, told);
 	peer_start(peer);
 }

@@ -801,6 +801,11 @@ TEST_F(two, disconnected_by_the_administrator)
 	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "mirroring"));
 	write_some(c, 0, 0, 5);
 	EXPECT_TRUE(wait_synced(c, 0));
+	/* why it was lost then says nothing of now */
+	agent_end(c, 0);
+	ASSERT_TRUE(run(c, 1, "disconnect", false).ok);
+	ASSERT_TRUE(run(c, 1, "connect", false).ok);
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "text", "no contact with alpha yet"));
 }
 
 TEST_F(two, up_adopts_what_the_kernel_runs)
