@@ -119,6 +119,18 @@ static int ensure_direct(int fd, struct backing *backing)
 	return (flags & O_ACCMODE) == O_RDWR ? 0 : -EROFS;
 }
 
+/* Files: what any file system's disk may ask for. */
+static int measure(struct backing *backing)
+{
+	int block_bytes = 4096;
+
+	if (backing->is_block && (ioctl(backing->fd, BLKGETSIZE64, &backing->bytes) < 0 ||
+				  ioctl(backing->fd, BLKSSZGET, &block_bytes) < 0))
+		return -errno;
+	backing->block_bytes = block_bytes;
+	return 0;
+}
+
 static int take(int fd, const struct stat *st, struct backing *backing)
 {
 	struct backing taken = {
@@ -143,8 +155,9 @@ static int take(int fd, const struct stat *st, struct backing *backing)
 	 */
 	if (flock(fd, (taken.is_block ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;
-	if (taken.is_block && ioctl(fd, BLKGETSIZE64, &taken.bytes) < 0)
-		return -errno;
+	err = measure(&taken);
+	if (err)
+		return err;
 	*backing = taken;
 	return 0;
 }

@@ -17,6 +17,7 @@ struct backing {
 	bool is_buffered;	/* the file system knows no O_DIRECT */
 	dev_t device;		/* that it is, or lies on */
 	uint64_t bytes;
+	unsigned int block_bytes;	/* O_DIRECT comes in multiples of this */
 };
 
 /**

@@ -93,10 +93,18 @@ static void die(const char *what, int err)
 
 /* What ops ask of io_uring. */
 
-static int find_fixed(const struct loop *loop, const struct iovec *iov)
+/*
+ * The kernel sees a registered buffer page by page, and demands of each piece
+ * that it is a multiple of the device's block (iov_iter_aligned_bvec()): one
+ * that does not begin on a block has to go as an ordinary buffer.
+ */
+static int find_fixed(const struct loop *loop, const struct env_file *file,
+		      const struct iovec *iov)
 {
 	const char *base = iov->iov_base;
 
+	if ((uintptr_t)base % file->block_bytes)
+		return -1;
 	for (int i = 0; loop->has_fixed && i < MAX_RINGS; i++) {
 		const struct ring_slot *ring = &loop->rings[i];
 
@@ -112,7 +120,7 @@ static void prepare_one_buffer(struct loop *loop, struct env_io *io, struct io_u
 {
 	struct iovec iov = transfer_part(io);
 	int fd = io->file->target.fd;
-	int fixed = find_fixed(loop, &iov);
+	int fixed = find_fixed(loop, io->file, &iov);
 
 	if (io->op == ENV_READ && fixed >= 0)
 		io_uring_prep_read_fixed(sqe, fd, iov.iov_base, iov.iov_len, offset, fixed);
@@ -275,6 +283,7 @@ static int make_file(struct loop *loop, const struct backing *backing, struct en
 	if (!made)
 		return -ENOMEM;
 	target_init(&made->target, &loop->home, backing->fd, file_gone);
+	made->block_bytes = backing->block_bytes;
 	*file = made;
 	*bytes = backing->bytes;
 	return 0;

@@ -23,6 +23,7 @@ struct env_file {
 	struct target target;
 	bool no_punch;
 	bool no_range;
+	unsigned int block_bytes;
 };
 
 struct env_conn {
