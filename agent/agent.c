@@ -550,7 +550,8 @@ static void set_connected(struct agent *agent, struct ctl_request *req, bool on)
 			kernel->ops->detach(kernel->ctx, node->conf.name, peer->id);
 		else if (node->session_conn && node->session_from == peer->id)
 			replica_session_stop(node->replica, "disconnected by the administrator");
-		peer_stop(peer, "disconnected by the administrator");
+		peer_stop(peer, "disconnected by the administrator",
+			  "disconnected there by the administrator");
 	}
 	if (node && !hits)
 		ctl_fail(req, "not-found", NULL, "resource %s has no peer %s", node->conf.name,

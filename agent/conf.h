@@ -97,9 +97,11 @@ int conf_describe(const struct conf *conf, char *buf, size_t bytes);
 
 /**
  * conf_difference - first line in which two descriptions differ, in words
+ * @me, @them: names of the two nodes: both read the same text
  * Return: true if they differ.
  */
-bool conf_difference(const char *mine, const char *theirs, char *text, size_t bytes);
+bool conf_difference(const char *mine, const char *theirs, const char *me, const char *them,
+		     char *text, size_t bytes);
 
 const char *durability_name(enum reprise_durability durability);
 const char *on_peer_loss_name(enum reprise_on_peer_loss on_peer_loss);

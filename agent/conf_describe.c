@@ -154,23 +154,24 @@ static bool has_name(const char *text, const struct line *wanted)
 }
 
 static void say_difference(const struct line *mine, const struct line *theirs, const char *others,
-			   char *text, size_t bytes)
+			   const char *me, const char *them, char *text, size_t bytes)
 {
 	char name[LINE_SHOWN_BYTES], here[LINE_SHOWN_BYTES], there[LINE_SHOWN_BYTES];
 
 	if (same_text(mine->text, mine->name_length, theirs->text, theirs->name_length))
-		snprintf(text, bytes, "%s is \"%s\" here and \"%s\" there",
-			 shown(mine->text, mine->name_length, name), value(mine, here),
-			 value(theirs, there));
+		snprintf(text, bytes, "%s is \"%s\" on %s and \"%s\" on %s",
+			 shown(mine->text, mine->name_length, name), value(mine, here), me,
+			 value(theirs, there), them);
 	else if (mine->length && !has_name(others, mine))
-		snprintf(text, bytes, "\"%s\" stands only here",
-			 shown(mine->text, mine->length, here));
+		snprintf(text, bytes, "\"%s\" stands only on %s",
+			 shown(mine->text, mine->length, here), me);
 	else
-		snprintf(text, bytes, "\"%s\" stands only there",
-			 shown(theirs->text, theirs->length, there));
+		snprintf(text, bytes, "\"%s\" stands only on %s",
+			 shown(theirs->text, theirs->length, there), them);
 }
 
-bool conf_difference(const char *mine, const char *theirs, char *text, size_t bytes)
+bool conf_difference(const char *mine, const char *theirs, const char *me, const char *them,
+		     char *text, size_t bytes)
 {
 	const char *others = theirs;
 
@@ -178,7 +179,7 @@ bool conf_difference(const char *mine, const char *theirs, char *text, size_t by
 		struct line a = line_at(mine), b = line_at(theirs);
 
 		if (!same_text(a.text, a.length, b.text, b.length)) {
-			say_difference(&a, &b, others, text, bytes);
+			say_difference(&a, &b, others, me, them, text, bytes);
 			return true;
 		}
 		mine = line_after(&a);

@@ -310,7 +310,7 @@ static void describe_reason(enum meet_reason reason, const char *who, const char
 		break;
 	case MEET_UNCLEAN:
 		snprintf(text, bytes,
-			 "%s crashed as primary, and blocks of it may differ from those of %s", who,
+			 "%s crashed as primary, and its blocks may differ from those of %s", who,
 			 other);
 		break;
 	case MEET_ASYNC_CRASH:

@@ -367,12 +367,13 @@ void node_kernel_refresh(struct node *node)
 		kernel_gone(node, err);
 		return;
 	}
+	/* a lost peer is said first: it may be why I/O is frozen */
+	for (unsigned int i = 0; i < node->kernel.nr_peers; i++)
+		kernel_peer_changed(node, &node->kernel.peers[i]);
 	if (was_frozen != node->kernel.frozen && node->work == NODE_WORK_NONE)
 		node_say(node, 5, node->kernel.frozen ? "frozen" : "resumed", NULL,
 			 node->kernel.frozen ? "I/O on resource %s is frozen" :
 			 "I/O on resource %s goes on", node->conf.name);
-	for (unsigned int i = 0; i < node->kernel.nr_peers; i++)
-		kernel_peer_changed(node, &node->kernel.peers[i]);
 	node_consider(node);
 }
 

@@ -195,8 +195,10 @@ struct node {
 	struct greet *offer_greet;
 	struct env_conn *session_conn;
 	unsigned int session_from;
+	uint64_t session_frames, session_heard_ns;	/* as of the last tick with new frames */
 	char session_text[NODE_TEXT_BYTES];	/* how the last one ended */
 	bool session_fatal;
+	bool session_behind;		/* refused: this copy lacks writes */
 };
 
 /* --- up.c ------------------------------------------------------------- */

@@ -10,11 +10,11 @@
 #include "node.h"
 
 void peer_init(struct peer *peer, struct node *node, const struct conf_node *conf);
-/* Begin to keep a connection, or end it for good; @why is told to the peer. */
+/* Begin to keep a connection, or end it for good; @why for here, @told in the peer's eyes. */
 void peer_start(struct peer *peer);
-void peer_stop(struct peer *peer, const char *why);
+void peer_stop(struct peer *peer, const char *why, const char *told);
 /* Drop the connection and begin anew (the configuration changed). */
-void peer_restart(struct peer *peer, const char *why);
+void peer_restart(struct peer *peer, const char *why, const char *told);
 void peer_tick(struct peer *peer);
 /* An authenticated control connection from the listener; taken over. */
 void peer_accepted(struct peer *peer, struct env_conn *conn);

@@ -256,8 +256,10 @@ void session_lost(struct node *node, struct peer *peer, const char *reason)
 	if (now_ns(node) > peer->attached_ns + SESSION_STABLE_MS * NS_PER_MS)
 		peer->session_backoff_ms = 0;
 	session_failed(peer, reason);
-	node_say(node, 4, "peer-lost", peer->name, "%s is lost: %s", peer->name,
-		 reason[0] ? reason : "no reason given");
+	node_say(node, 4, "peer-lost", peer->name, "%s is lost: %s; %s", peer->name,
+		 reason[0] ? reason : "no reason given", node->kernel.frozen ?
+		 "I/O waits until it is back, or for \"reprise resume\"" :
+		 "I/O goes on without it");
 }
 
 /* --- replica ---------------------------------------------------------- */
@@ -378,9 +380,10 @@ void session_refused(struct node *node, struct peer *peer, const struct message_
 {
 	if (node->offer_from == peer->id && node->offer_number == answer->number)
 		offer_forget(node);
+	node->session_behind = !strcmp(answer->code, "resync-needed");
 	snprintf(node->session_text, sizeof(node->session_text), "%s", answer->text);
-	node_say(node, 4, answer->code, peer->name, "%s refused the session: %s", peer->name,
-		 answer->text);
+	node_say(node, 4, node->session_behind ? "resync-needed" : "session-failed", peer->name,
+		 "%s refused the session: %s", peer->name, answer->text);
 }
 
 static void replica_start(struct node *node, struct peer *peer, struct env_conn *conn)
@@ -398,7 +401,9 @@ static void replica_start(struct node *node, struct peer *peer, struct env_conn 
 	node->session_conn = conn;
 	node->session_from = peer->id;
 	node->session_text[0] = '\0';
-	node->session_fatal = false;
+	node->session_fatal = node->session_behind = false;
+	node->session_frames = replica_state(node->replica)->frames;
+	node->session_heard_ns = now_ns(node);
 	node_say(node, 6, "replicating", peer->name, "receiving from %s", peer->name);
 	node_tell_peers(node);
 }
@@ -457,6 +462,11 @@ void session_tick(struct node *node)
 
 	if (node->offer_from && now > node->offer_deadline_ns)
 		offer_forget(node);
+	if (node->session_conn &&
+	    node->session_frames != replica_state(node->replica)->frames) {
+		node->session_frames = replica_state(node->replica)->frames;
+		node->session_heard_ns = now;
+	}
 	for (unsigned int i = 0; i < node->nr_peers; i++) {
 		struct peer *peer = &node->peers[i];
 

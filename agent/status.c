@@ -75,25 +75,44 @@ static bool is_mirrored(const struct node *node, const struct peer *peer)
 
 	if (node->primary)
 		return kp && kp->state == REPRISE_PEER_CONNECTED;
-	return node->session_conn && node->session_from == peer->id;
+	/*
+	 * A dead primary's data connection is silent, not closed; a live one
+	 * sends at least every second, with or without its agent.
+	 */
+	return node->session_conn && node->session_from == peer->id &&
+	       (peer->known || env_monotonic_ns(node->home->env) < node->session_heard_ns +
+			       (node->conf.timeout_ms + 2000) * NS_PER_MS);
+}
+
+static bool is_behind(const struct node *node, const struct peer *peer)
+{
+	const struct nl_peer *kp = kernel_peer(node, peer->id);
+
+	if (node->primary)
+		return kp && kp->state == REPRISE_PEER_BEHIND;
+	return node->session_behind && peer->known && peer->state.primary;
+}
+
+static bool is_deposed(const struct peer *peer)
+{
+	return peer->known && peer->decision.outcome == MEET_DEPOSED &&
+	       peer->decision.side == MEET_A;
 }
 
 static const char *replication_name(const struct node *node, const struct peer *peer)
 {
-	const struct nl_peer *kp = kernel_peer(node, peer->id);
-
 	if (is_mirrored(node, peer))
 		return "mirroring";
 	if (peer->known && peer->decision.outcome == MEET_SPLIT_BRAIN)
 		return "split brain";
-	if (in_trouble(peer) || peer->blocked || (kp && kp->state == REPRISE_PEER_BEHIND))
+	if (in_trouble(peer) || peer->blocked || is_behind(node, peer))
 		return "resync needed";
 	if (peer->known && peer->decision.outcome == MEET_IN_SYNC)
 		return "in sync, idle";
 	return "none";
 }
 
-static void connection_words(const struct peer *peer, char *text, size_t bytes)
+static void contact_words(const struct peer *peer, char *text, size_t bytes)
 {
 	const char *name = peer->name;
 
@@ -108,22 +127,32 @@ static void connection_words(const struct peer *peer, char *text, size_t bytes)
 		snprintf(text, bytes, "no contact with %s yet", name);
 }
 
+/* Out of contact: also what that costs. */
+static void connection_words(const struct node *node, const struct peer *peer, char *text,
+			     size_t bytes)
+{
+	char contact[NODE_TEXT_BYTES + 128];
+
+	contact_words(peer, contact, sizeof(contact));
+	snprintf(text, bytes, "%s%s%s%s", contact, is_behind(node, peer) ? "; resync needed: " : "",
+		 is_behind(node, peer) ? peer->name : "",
+		 is_behind(node, peer) ? " lacks what was written since" : "");
+}
+
 static void peer_words(const struct node *node, const struct peer *peer, char *text, size_t bytes)
 {
-	const struct nl_peer *kp = kernel_peer(node, peer->id);
-
 	if (is_mirrored(node, peer))
 		snprintf(text, bytes, node->primary ? "mirroring to %s" : "receiving from %s",
 			 peer->name);
 	else if (!peer->known)
-		connection_words(peer, text, bytes);
+		connection_words(node, peer, text, bytes);
 	else if (in_trouble(peer))
 		meet_describe(&peer->decision, node->self->name, peer->name, text, bytes);
 	else if (node->primary && peer->session_text[0])
 		snprintf(text, bytes, "%s", peer->session_text);
 	else if (!node->primary && peer->state.primary && node->session_text[0])
 		snprintf(text, bytes, "%s", node->session_text);
-	else if (kp && kp->state == REPRISE_PEER_BEHIND)
+	else if (is_behind(node, peer))
 		snprintf(text, bytes, "resync needed: %s lacks writes", peer->name);
 	else
 		meet_describe(&peer->decision, node->self->name, peer->name, text, bytes);
@@ -239,6 +268,30 @@ static bool io_errors(const struct node *node)
 	return false;
 }
 
+static void frozen_words(const struct node *node, char *text, size_t bytes)
+{
+	for (unsigned int i = 0; i < node->nr_peers; i++) {
+		if (!is_deposed(&node->peers[i]))
+			continue;
+		snprintf(text, bytes, "I/O is frozen: %s was promoted meanwhile; demote it here: reprise demote %s --force",
+			 node->peers[i].name, node->conf.name);
+		return;
+	}
+	snprintf(text, bytes, "I/O is frozen; to go on: reprise resume %s", node->conf.name);
+}
+
+/* Neither clean nor primary. */
+static void unclean_words(const struct node *node, char *text, size_t bytes)
+{
+	const char *name = node->self->name;
+
+	if (node->meta.state != REPRISE_STORE_UNCLEAN)
+		snprintf(text, bytes, "resync needed: the copy on %s has no usable content", name);
+	else
+		snprintf(text, bytes, "%s crashed as primary: if no other node went on, choose one to promote (\"reprise promote %s\" says how); otherwise resync needed",
+			 name, node->conf.name);
+}
+
 int status_health(struct node *node, char *text, size_t bytes)
 {
 	const char *damage = node_damage(node);
@@ -253,14 +306,12 @@ int status_health(struct node *node, char *text, size_t bytes)
 		return 2;
 	}
 	if (node->primary && node->kernel.frozen && node->work == NODE_WORK_NONE) {
-		snprintf(text, bytes, "I/O is frozen: reprise resume %s", node->conf.name);
+		frozen_words(node, text, bytes);
 		return 2;
 	}
 	if (!node->primary && node->meta.state != REPRISE_STORE_CLEAN &&
 	    node->work == NODE_WORK_NONE) {
-		snprintf(text, bytes, node->meta.state == REPRISE_STORE_UNCLEAN ?
-			 "resync needed: %s crashed as primary" : "resync needed: the copy on %s has no usable content",
-			 node->self->name);
+		unclean_words(node, text, bytes);
 		return 1;
 	}
 	return worst_peer(node, text, bytes);

@@ -206,14 +206,14 @@ void node_adopt(struct node *node, const struct nl_resource *res)
 
 /* --- down ----------------------------------------------------------------- */
 
-static void stop_peers(struct node *node, const char *why)
+static void stop_peers(struct node *node, const char *why, const char *told)
 {
 	env_timer_clear(node->home->env, &node->tick);
 	promote_abandon(node);
 	for (unsigned int i = 0; i < node->nr_peers; i++) {
 		struct peer *peer = &node->peers[i];
 
-		peer_stop(peer, why);
+		peer_stop(peer, why, told);
 		if (peer->data_greet)
 			greet_cancel(peer->data_greet);
 		peer->data_greet = NULL;
@@ -255,7 +255,8 @@ void node_down(struct node *node, struct ctl_request *req)
 	}
 	node_work_begin(node, NODE_WORK_DOWN);
 	node->work_req = req;
-	stop_peers(node, "the resource was taken down there");
+	stop_peers(node, "the resource is being taken down",
+		   "the resource was taken down there");
 	if (node->replica)
 		replica_close(node->replica, down_closed, node);
 	else
@@ -292,7 +293,7 @@ void node_close(struct node *node, void (*done)(struct node *node, int error))
 	if (node->work != NODE_WORK_NONE)
 		return;
 	node->closing = true;
-	stop_peers(node, "the agent there is being stopped");
+	stop_peers(node, "this agent is being stopped", "the agent there is being stopped");
 	if (node->replica && !node->primary)
 		replica_close(node->replica, closed, node);
 	else
@@ -368,7 +369,8 @@ int node_reload(struct node *node, const struct conf *conf, char *error, size_t 
 	node->self = conf_node_by_name(&node->conf, name);
 	node->store.self = node->self;
 	for (unsigned int i = 0; i < node->nr_peers; i++)
-		peer_restart(&node->peers[i], "the configuration was read again");
+		peer_restart(&node->peers[i], "the configuration was read again",
+			     "the configuration was read again there");
 	node_consider(node);
 	return 0;
 }

@@ -47,12 +47,14 @@ static void print_volume(const json_t *v)
 static void print_peer(const json_t *p)
 {
 	const char *text = status_text(p, "text", NULL);
+	const char *role = status_text(p, "role", "unknown");
+	const char *replication = status_text(p, "replication", "none");
 	uint64_t dirty = status_number(p, "dirty_blocks");
 	char size[24];
 
-	printf("  peer %s: %s, %s, %s", status_text(p, "name", "?"),
-	       status_text(p, "connection", "unknown"), status_text(p, "role", "unknown"),
-	       status_text(p, "replication", "none"));
+	printf("  peer %s: %s, %s%s, %s%s", status_text(p, "name", "?"),
+	       status_text(p, "connection", "unknown"), strcmp(role, "unknown") ? "" : "role ",
+	       role, strcmp(replication, "none") ? "" : "replication ", replication);
 	if (dirty)
 		printf(", lacks %s", say_size(dirty * 4096, size));
 	printf("\n");
@@ -96,6 +98,15 @@ static void print_log(const json_t *r)
 		       say_size(status_number(log, "bytes"), all));
 }
 
+/* The agent knows what to do, and says so; the kernel does not. */
+static void print_frozen(const json_t *r)
+{
+	if (status_text(r, "source", NULL))
+		printf("  I/O IS FROZEN; to go on: reprise resume %s\n", status_text(r, "name", ""));
+	else
+		printf("  I/O IS FROZEN\n");
+}
+
 static void print_resource(const json_t *r)
 {
 	const json_t *item;
@@ -106,8 +117,7 @@ static void print_resource(const json_t *r)
 	if (status_text(r, "health_text", NULL))
 		printf("  %s\n", status_text(r, "health_text", ""));
 	if (json_is_true(json_object_get(r, "frozen")))
-		printf("  I/O IS FROZEN; to go on: reprise resume %s\n",
-		       status_text(r, "name", ""));
+		print_frozen(r);
 	printf("  store: %s", status_text(r, "state", "unknown"));
 	if (status_text(r, "state_text", NULL))
 		printf(" (%s)", status_text(r, "state_text", ""));

@@ -292,7 +292,7 @@ start_agent degraded
 check "status" 0 "^pg: primary, degraded$" r status
 check "status, health" 0 "beta is away since noon" r status
 check "status, volume" 0 "volume 0: /dev/reprise0, 1.5 GiB, on /dev/vdb, in use, 2 I/O ERRORS" r status
-check "status, peer" 0 "peer beta: refused, unknown, resync needed, lacks 1 MiB" r status
+check "status, peer" 0 "peer beta: refused, role unknown, resync needed, lacks 1 MiB" r status
 check "status, as JSON" 0 '"agent":"running"' r status --json
 check "status --watch" 124 "every|node alpha" timeout 3 "$reprise" status --watch 1 --run-dir "$tmp/run"
 check "check: warning" 1 "^REPRISE WARNING - pg primary: beta is away since noon$" r status --check

@@ -441,7 +441,7 @@ TEST_F(conf, description)
 	EXPECT_NE(NULL, strstr(mine, "address of node 1 = 10.77.0.1:7799\n"));
 	EXPECT_NE(NULL, strstr(mine, "address of node 2 = [fd77::2]:7800\n"));
 	EXPECT_EQ(NULL, strstr(mine, "00112233"));
-	EXPECT_FALSE(conf_difference(mine, mine, text, sizeof(text)));
+	EXPECT_FALSE(conf_difference(mine, mine, "alpha", "beta", text, sizeof(text)));
 
 	/* Spelling, comments, keys and what is local do not count. */
 	describe(self, 1, "previous-key = \"" KEY2 "\"", theirs, sizeof(theirs));
@@ -456,11 +456,11 @@ TEST_F(conf, description)
 	describe(self, 4, "durability = flush", theirs, sizeof(theirs));
 	conf_digest(&self->conf, b);
 	EXPECT_NE(0, memcmp(a, b, sizeof(a)));
-	EXPECT_TRUE(conf_difference(mine, theirs, text, sizeof(text)));
-	EXPECT_STREQ("durability is \"write\" here and \"flush\" there", text);
+	EXPECT_TRUE(conf_difference(mine, theirs, "alpha", "beta", text, sizeof(text)));
+	EXPECT_STREQ("durability is \"write\" on alpha and \"flush\" on beta", text);
 	describe(self, 6, "timeout = 7s", theirs, sizeof(theirs));
-	EXPECT_TRUE(conf_difference(mine, theirs, text, sizeof(text)));
-	EXPECT_STREQ("timeout is \"6000ms\" here and \"7000ms\" there", text);
+	EXPECT_TRUE(conf_difference(mine, theirs, "alpha", "beta", text, sizeof(text)));
+	EXPECT_STREQ("timeout is \"6000ms\" on alpha and \"7000ms\" on beta", text);
 
 	/* It may be cut like snprintf(). */
 	EXPECT_EQ((int)strlen(theirs), conf_describe(&self->conf, text, sizeof(text)));
@@ -472,20 +472,22 @@ TEST(difference_of_strangers)
 {
 	char text[512];
 
-	EXPECT_TRUE(conf_difference("a = 1\nb = 2\n", "b = 2\n", text, sizeof(text)));
-	EXPECT_STREQ("\"a = 1\" stands only here", text);
-	EXPECT_TRUE(conf_difference("b = 2\n", "a = 1\nb = 2\n", text, sizeof(text)));
-	EXPECT_STREQ("\"a = 1\" stands only there", text);
-	EXPECT_TRUE(conf_difference("", "a = 1", text, sizeof(text)));
-	EXPECT_STREQ("\"a = 1\" stands only there", text);
-	EXPECT_TRUE(conf_difference("a = 1\n", "", text, sizeof(text)));
-	EXPECT_STREQ("\"a = 1\" stands only here", text);
-	EXPECT_TRUE(conf_difference("a = 1\n", "a = \x1b[2J\xff\n", text, sizeof(text)));
-	EXPECT_STREQ("a is \"1\" here and \"?[2J?\" there", text);
-	EXPECT_TRUE(conf_difference("a = 1\n", "a = ", text, sizeof(text)));
-	EXPECT_STREQ("a is \"1\" here and \"\" there", text);
-	EXPECT_TRUE(conf_difference("a\n", "\n\n\n", text, sizeof(text)));
-	EXPECT_TRUE(conf_difference("a = 1\nb = 2\n", "a = 1\nb = 2\nc = 3", text, sizeof(text)));
+	EXPECT_TRUE(conf_difference("a = 1\nb = 2\n", "b = 2\n", "alpha", "beta", text, sizeof(text)));
+	EXPECT_STREQ("\"a = 1\" stands only on alpha", text);
+	EXPECT_TRUE(conf_difference("b = 2\n", "a = 1\nb = 2\n", "alpha", "beta", text, sizeof(text)));
+	EXPECT_STREQ("\"a = 1\" stands only on beta", text);
+	EXPECT_TRUE(conf_difference("", "a = 1", "alpha", "beta", text, sizeof(text)));
+	EXPECT_STREQ("\"a = 1\" stands only on beta", text);
+	EXPECT_TRUE(conf_difference("a = 1\n", "", "alpha", "beta", text, sizeof(text)));
+	EXPECT_STREQ("\"a = 1\" stands only on alpha", text);
+	EXPECT_TRUE(conf_difference("a = 1\n", "a = \x1b[2J\xff\n", "alpha", "beta", text,
+				    sizeof(text)));
+	EXPECT_STREQ("a is \"1\" on alpha and \"?[2J?\" on beta", text);
+	EXPECT_TRUE(conf_difference("a = 1\n", "a = ", "alpha", "beta", text, sizeof(text)));
+	EXPECT_STREQ("a is \"1\" on alpha and \"\" on beta", text);
+	EXPECT_TRUE(conf_difference("a\n", "\n\n\n", "alpha", "beta", text, sizeof(text)));
+	EXPECT_TRUE(conf_difference("a = 1\nb = 2\n", "a = 1\nb = 2\nc = 3", "alpha", "beta",
+				    text, sizeof(text)));
 }
 
 TEST(names)

@@ -535,11 +535,13 @@ TEST_F(two, replica_that_missed_writes_needs_a_resync)
 	agent_end(c, 1);
 	ASSERT_TRUE(wait_status(c, 0, "beta", "replication", "none"));
 	write_some(c, 0, 3, 3);
+	EXPECT_TRUE(wait_status(c, 0, "beta", "text", "beta lacks what was written since"));
 	agent_begin(c, 1);
 	ASSERT_TRUE(run(c, 1, "up", false).ok);
 	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "resync needed"));
 	EXPECT_TRUE(wait_status(c, 0, "beta", "text", "lacks writes"));
 	EXPECT_TRUE(wait_status(c, 1, "alpha", "text", "lacks writes"));
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "replication", "resync needed"));
 	EXPECT_TRUE(wait_status(c, 0, NULL, "health", "degraded"));
 	EXPECT_EQ(0, env_kernel_attached(c->members[0].kernel));
 	/* the stale copy is not promoted in its place, not even after the demotion */
@@ -575,6 +577,21 @@ TEST_F(two, primary_agent_restarts_and_adopts)
 	EXPECT_TRUE(run(c, 0, "down", false).ok);
 	EXPECT_TRUE(run(c, 1, "down", false).ok);
 	EXPECT_TRUE(same_content(c, 0, 1));
+}
+
+/* Its machine is gone: no end of the connection comes, and no frame. */
+TEST_F(two, silent_primary_is_not_called_mirroring)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	write_some(c, 0, 0, 5);
+	ASSERT_TRUE(wait_synced(c, 0));
+	agent_end(c, 0);
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "replication", "mirroring"));
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "replication", "none"));
+	EXPECT_TRUE(wait_status(c, 1, NULL, "health", "degraded"));
 }
 
 /* Alpha is primary, has written, and its machine dies; then it is up again, in contact. */
@@ -749,7 +766,7 @@ TEST_F(two, deposed_idle_primary_freezes)
 	ASSERT_TRUE(wait_status(c, 1, "alpha", "connection", "disconnected"));
 	ASSERT_TRUE(run(c, 1, "promote", true).ok);
 	agent_begin(c, 0);
-	EXPECT_TRUE(wait_status(c, 0, NULL, "health_text", "frozen"));
+	EXPECT_TRUE(wait_status(c, 0, NULL, "health_text", "reprise demote pg --force"));
 	EXPECT_TRUE(env_kernel_state(c->members[0].kernel)->frozen);
 	EXPECT_STREQ("unsafe", run(c, 0, "resume", false).code);
 	/* the one that deposed it does as its administrator says */
@@ -883,8 +900,8 @@ TEST_F(two, both_sides_name_a_difference)
 	write_conf(c, 1, KEY, "durability = flush");
 	ASSERT_TRUE(run(c, 0, "up", false).ok);
 	ASSERT_TRUE(run(c, 1, "up", false).ok);
-	EXPECT_TRUE(wait_status(c, 0, "beta", "text", "durability"));
-	EXPECT_TRUE(wait_status(c, 1, "alpha", "text", "durability"));
+	EXPECT_TRUE(wait_status(c, 0, "beta", "text", "durability is \"write\" on alpha"));
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "text", "\"flush\" on beta"));
 	write_conf(c, 0, KEY, "durability = flush");
 	ASSERT_TRUE(run(c, 0, "reload", false).ok);
 	EXPECT_TRUE(wait_status(c, 0, "beta", "connection", "connected"));
