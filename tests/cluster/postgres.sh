@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# shellcheck disable=SC2016 # the guests' shells expand, not this one
+# shellcheck disable=SC2012,SC2016 # the guests' shells expand, not this one
 #
 # Debian's PostgreSQL on a mirrored device: sourced by tests and by the demo.
 #
 # The load is pgbench's own (TPC-B), each transaction with a number of its own in
-# its row of the history. As soon as COMMIT has returned, the client writes that
-# number to a file outside the guest: the list of what was acknowledged.
+# its row of the history.
+# shellcheck source=tests/cluster/ledger.sh
+. "$TOP/tests/cluster/ledger.sh"
 PG_MOUNT=/mnt/pg
 PG_BIN=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1)
-PG_ACKED=$WORK/acknowledged
 
 cat >"$WORK/load.sql" <<'SQL'
 \set number random(100000000000000, 999999999999999)
@@ -66,42 +66,13 @@ pg_tables() { pg "$1" 'pgbench -q -i -I dtGvp -s 1 2>&1 | tail -n 1'; }
 
 # pg_load NODE CLIENTS: begins it, in the background
 pg_load() {
-	: >"$PG_ACKED.raw"
 	vm_exec "$1" --stdin "cat >/tmp/load.sql" <"$WORK/load.sql"
-	PG_LOAD=$(vm_spawn "$1" "$PG_ACKED.raw" runuser -u postgres -- env PGHOST=/tmp \
-		"$PG_BIN/pgbench" -n -c "$2" -T 600 --random-seed="$SEED" -f /tmp/load.sql)
+	vm_spawn "$1" "$LEDGER" runuser -u postgres -- env PGHOST=/tmp "$PG_BIN/pgbench" -n \
+		-c "$2" -T 600 --random-seed="$SEED" -f /tmp/load.sql >/dev/null
 }
 
-# pg_acked: how many transactions have been acknowledged so far
-pg_acked() { grep -cE '^[0-9]{15}$' "$PG_ACKED.raw"; }
-
-pg_acked_at_least() { [ "$(pg_acked)" -ge "$1" ]; }
-
-# pg_found NODE: the numbers that the database on this node holds
-pg_found() {
-	grep -E '^[0-9]{15}$' "$PG_ACKED.raw" | sort -u >"$PG_ACKED"
-	pg_sql "$1" "SELECT trim(filler) FROM pgbench_history" | sort -u >"$WORK/found"
-}
-
-# pg_lost [LIST]: the acknowledged numbers that the database does not hold
-pg_lost() { comm -23 "${1:-$PG_ACKED}" "$WORK/found"; }
-
-# pg_all_there NODE MINIMUM: nothing lost, of enough to mean something
-pg_all_there() {
-	local acked
-
-	pg_found "$1" || return 1
-	acked=$(wc -l <"$PG_ACKED")
-	echo "$acked acknowledged, $(wc -l <"$WORK/found") found, $(pg_lost | wc -l) lost"
-	pg_lost | head -n 5 | sed 's/^/lost: transaction /'
-	[ "$acked" -ge "$2" ] && [ -z "$(pg_lost)" ]
-}
-
-# pg_notices_loss: a number that nobody committed is reported as lost
-pg_notices_loss() {
-	{ cat "$PG_ACKED"; echo 1x; } | sort >"$WORK/planted"
-	[ "$(pg_lost "$WORK/planted")" = 1x ]
-}
+# pg_numbers NODE: of the transactions that its database holds
+pg_numbers() { pg_sql "$1" "SELECT trim(filler) FROM pgbench_history"; }
 
 # pg_balanced NODE: every transaction is there wholly or not at all
 pg_balanced() {

@@ -21,12 +21,12 @@ must "tables" pg_tables alpha
 # A thin line: what does not wait for the peer is far ahead of it.
 vm_net alpha rate 3mbit
 pg_load alpha 4
-must "load runs" wait_for 120 "transactions" pg_acked_at_least $((80 + SEED % 80))
+must "load runs" wait_for 120 "transactions" ledger_at_least $((80 + SEED % 80))
 must "alpha loses power, beta takes over" take_over pg alpha beta
 must "mount" pg_mount beta
 must "PostgreSQL recovers" pg_recover beta
-result "every acknowledged transaction is there" pg_all_there beta 80
-result "a missing transaction would be noticed" pg_notices_loss
+result "every acknowledged transaction is there" ledger_kept 80 pg_numbers beta
+result "a missing transaction would be noticed" ledger_notices_loss
 result "every transaction is whole" pg_balanced beta
 result "pg_amcheck" pg_amcheck beta
 finish
