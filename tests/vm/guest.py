@@ -6,6 +6,7 @@ and the console had to say, and never mixed up with the failure of a test.
 """
 
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -265,13 +266,18 @@ class Guest:
             self.process.wait()
 
     def cut(self, seed, mode):
-        """The power goes: QEMU first, requests may be half way; then the
-        disks decide what was on the medium."""
+        """The power goes: QEMU stands still at once, requests may be half way;
+        the disks decide what was on the medium before its end takes time, in
+        which they would finish what they are at."""
         self.expect_end = True
         self.why_dead = "its power was cut"
-        self.kill_process()
-        self.drop_connections()
-        return [d.cut(seed, mode) for d in self.disks]
+        if self.process:
+            self.process.send_signal(signal.SIGSTOP)
+        try:
+            return [d.cut(seed, mode) for d in self.disks]
+        finally:
+            self.kill_process()
+            self.drop_connections()
 
     def stop(self):
         self.require_alive()
