@@ -433,18 +433,15 @@ static void cmd_up(void *ctx, struct ctl_request *req)
 		node_up(node, req);
 }
 
-/* A primary is demoted first: then its copy is clean, and its peer holds everything. */
 static void cmd_down(void *ctx, struct ctl_request *req)
 {
 	struct agent *agent = ctx;
 	struct node *node = find_node(agent, req->resource);
 
-	if (!node || !node->up)
-		ctl_reply(req, NULL);
-	else if (node->primary)
-		node_demote(node, req, req->force, true);
-	else
+	if (node)
 		node_down(node, req);
+	else
+		ctl_reply(req, NULL);
 }
 
 static void cmd_promote(void *ctx, struct ctl_request *req)

@@ -282,9 +282,12 @@ void node_work_begin(struct node *node, enum node_work work)
 void node_work_end(struct node *node)
 {
 	void (*close_done)(struct node *node, int error) = node->close_done;
+	struct ctl_request *down_req = node->down_req;
 
 	node->work = NODE_WORK_NONE;
-	node->work_req = NULL;
+	node->work_req = node->down_req = NULL;
+	if (down_req)
+		node_down(node, down_req);
 	if (close_done) {
 		node->close_done = NULL;
 		node_close(node, close_done);

@@ -171,6 +171,7 @@ struct node {
 
 	enum node_work work;
 	struct ctl_request *work_req;	/* UP, DOWN, POLICY */
+	struct ctl_request *down_req;	/* waits for a work that nobody asked for */
 	void (*close_done)(struct node *node, int error);	/* to be closed when work ends */
 	bool closing;
 	struct node_promote promote;
@@ -207,7 +208,7 @@ struct node *node_create(struct node_home *home, const struct conf *conf, const 
 /* Down, closed, or never up. */
 void node_destroy(struct node *node);
 void node_up(struct node *node, struct ctl_request *req);
-/* Not primary. */
+/* A primary is demoted first. */
 void node_down(struct node *node, struct ctl_request *req);
 /* The kernel already runs it: be its primary's agent. */
 void node_adopt(struct node *node, const struct nl_resource *res);

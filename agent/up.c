@@ -245,12 +245,34 @@ static void down_closed(void *ctx, int error)
 	node_work_end(node);
 }
 
+/* Works that follow from what peers do are short; at shutdown nobody tries again. */
+static bool wait_for_work(struct node *node, struct ctl_request *req)
+{
+	switch (node->work) {
+	case NODE_WORK_LEAVE:
+	case NODE_WORK_FOLLOW:
+	case NODE_WORK_UNLEAVE:
+	case NODE_WORK_POLICY:
+		if (node->down_req || node->close_done)
+			return false;
+		node->down_req = req;
+		return true;
+	default:
+		return false;
+	}
+}
+
 void node_down(struct node *node, struct ctl_request *req)
 {
-	if (!node_work_free(node, req))
+	if (wait_for_work(node, req) || !node_work_free(node, req))
 		return;
 	if (!node->up) {
 		ctl_reply(req, NULL);
+		return;
+	}
+	/* then its copy is clean, and its peer holds everything */
+	if (node->primary) {
+		node_demote(node, req, req->force, true);
 		return;
 	}
 	node_work_begin(node, NODE_WORK_DOWN);

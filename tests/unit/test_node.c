@@ -679,6 +679,23 @@ TEST_F(two, primary_that_went_on_alone_is_not_left_behind_silently)
 	EXPECT_TRUE(run(c, 0, "promote", true).ok);
 }
 
+/* As "reprise down --force" does without an agent, or a module that fails. */
+TEST_F(two, primary_that_the_kernel_let_go_counts_as_crashed)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	write_some(c, 0, 0, 5);
+	env_kernel_crash(c->members[0].kernel);
+	EXPECT_TRUE(wait_status(c, 0, NULL, "health", "failed"));
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "role", "secondary"));
+	EXPECT_STREQ("unsafe", run(c, 1, "promote", false).code);
+	EXPECT_TRUE(run(c, 0, "down", false).ok);
+	EXPECT_TRUE(run(c, 0, "up", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, NULL, "state", "unclean"));
+}
+
 TEST_F(two, crashed_primary_in_async_goes_on)
 {
 	struct cluster *c = &self->c;
@@ -987,6 +1004,45 @@ TEST_F(two, refusals_leave_things_as_they_are)
 	EXPECT_TRUE(wait_synced(c, 0));
 	EXPECT_EQ(1, env_kernel_attached(c->members[0].kernel));
 	EXPECT_TRUE(run(c, 0, "down", true).ok);
+}
+
+static bool finish_ok(struct cluster *c, struct answer *answer)
+{
+	finish(c, answer);
+	json_decref(answer->object);
+	return answer->ok;
+}
+
+/* At shutdown: nobody tries again. */
+TEST_F(two, down_waits_for_what_nobody_asked_for)
+{
+	struct cluster *c = &self->c;
+	struct answer reload, down;
+	char text[32];
+
+	ASSERT_TRUE(all_up(c));
+	write_conf(c, 1, KEY, "durability = flush");
+	start(c, &reload, 1, "reload", false);
+	start(c, &down, 1, "down", false);
+	EXPECT_TRUE(finish_ok(c, &reload));
+	EXPECT_TRUE(finish_ok(c, &down));
+	status(c, 1, NULL, "name", text, sizeof(text));
+	EXPECT_STREQ("0", text);
+	EXPECT_TRUE(run(c, 1, "up", false).ok);
+}
+
+TEST_F(two, down_does_not_say_that_it_is_while_it_comes_up)
+{
+	struct cluster *c = &self->c;
+	struct answer up, down;
+
+	start(c, &up, 0, "up", false);
+	start(c, &down, 0, "down", false);
+	EXPECT_FALSE(finish_ok(c, &down));
+	EXPECT_STREQ("busy", down.code);
+	EXPECT_TRUE(finish_ok(c, &up));
+	EXPECT_TRUE(wait_status(c, 0, NULL, "role", "secondary"));
+	EXPECT_TRUE(run(c, 0, "down", false).ok);
 }
 
 TEST_F(two, two_promotions_at_once)
