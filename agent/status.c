@@ -356,6 +356,18 @@ static json_t *timeline_json(const struct meta_timeline *timeline, bool full)
 	return json;
 }
 
+/* "unclean" is no fault of a primary: its record says so from its promotion on. */
+static const char *state_words(const struct node *node)
+{
+	if (node_damage(node)[0])
+		return node_damage(node);
+	if (node->primary)
+		return "in use as primary";
+	if (node->meta.state == REPRISE_STORE_UNCLEAN && node->work == NODE_WORK_NONE)
+		return "was primary when it stopped, and was not demoted";
+	return "";
+}
+
 static void put_state(json_t *json, struct node *node)
 {
 	const struct meta_timeline *timeline = node_timeline(node);
@@ -366,7 +378,7 @@ static void put_state(json_t *json, struct node *node)
 		state = REPRISE_STORE_DAMAGED;
 	set_text(json, "role", node->primary ? "primary" : "secondary");
 	set_text(json, "state", meta_state_name(state));
-	set_text(json, "state_text", damage);
+	set_text(json, "state_text", state_words(node));
 	set_text(json, "durability", durability_name(node->primary ? node->kernel.durability :
 						     node->conf.durability));
 	set_text(json, "on_peer_loss", on_peer_loss_name(node->conf.on_peer_loss));

@@ -454,6 +454,7 @@ TEST_F(two, first_promotion_mirrors_from_the_first_write)
 
 	ASSERT_TRUE(all_up(c));
 	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, NULL, "state_text", "in use as primary"));
 	EXPECT_EQ(1, env_kernel_attached(c->members[0].kernel));
 	EXPECT_FALSE(env_kernel_state(c->members[0].kernel)->frozen);
 	for (unsigned int i = 0; i < 50; i++)
@@ -636,6 +637,7 @@ TEST_F(two, crashed_primary_is_promoted_again)
 	EXPECT_STREQ("unsafe", answer.code);
 	EXPECT_NE(NULL, strstr(answer.hint, "promote it there"));
 	EXPECT_TRUE(wait_status(c, 0, NULL, "state", "unclean"));
+	EXPECT_TRUE(wait_status(c, 0, NULL, "state_text", "was not demoted"));
 	ASSERT_TRUE(run(c, 0, "promote", true).ok);
 	EXPECT_EQ(0, env_kernel_attached(c->members[0].kernel));
 	EXPECT_TRUE(wait_status(c, 0, "beta", "replication", "resync needed"));
