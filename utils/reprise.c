@@ -44,8 +44,9 @@ static const struct command commands[] = {
 	  .takes = TAKES_WATCH | TAKES_CHECK, .max_args = 1, .run = cmd_status },
 	{ .name = "promote", .synopsis = "RESOURCE",
 	  .summary = "become primary: the device appears, and may be written",
-	  .details = "With --force also out of contact with a peer: what only the peer holds is\n"
-		     "not in the content then, and if it is primary too, the two split.",
+	  .details = "With --force also out of contact with a peer, or after a primary has crashed:\n"
+		     "what only the peer holds is not in the content then, and if it is primary\n"
+		     "too, the two split.",
 	  .takes = TAKES_FORCE | TAKES_TIMEOUT, .min_args = 1, .max_args = 1, .run = cmd_ask },
 	{ .name = "demote", .synopsis = "RESOURCE",
 	  .summary = "become secondary: the device must not be in use, and goes away",
