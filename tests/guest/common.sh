@@ -299,8 +299,10 @@ refused() {
 
 # must NAME COMMAND...: as result, but without it the rest makes no sense
 must() {
+	local failed=${KTAP_CNT_FAIL:-0}
+
 	result "$@"
-	[ "${KTAP_CNT_FAIL:-0}" -eq 0 ] || exit 1
+	[ "${KTAP_CNT_FAIL:-0}" -eq "$failed" ] || exit 1
 }
 
 show_logs() {
