@@ -14,6 +14,40 @@
 #include "say.h"
 #include "status.h"
 
+static bool is_told(const json_t *answer, const char *name)
+{
+	const json_t *r;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "resources"), i, r)
+		if (!strcmp(status_text(r, "name", ""), name))
+			return true;
+	return false;
+}
+
+/* The agent reads a configuration when it is to come up: say here which ones cannot. */
+static void add_broken(const struct options *options, const char *resource, json_t *answer)
+{
+	struct resource_names names = { .count = 1 };
+	static struct conf conf;
+	char text[512];
+
+	if (resource)
+		snprintf(names.names[0], sizeof(names.names[0]), "%s", resource);
+	else if (!resources_list(options, &names))
+		return;
+	for (unsigned int i = 0; i < names.count; i++) {
+		if (is_told(answer, names.names[i]) ||
+		    resources_try(options, names.names[i], &conf, text, sizeof(text)))
+			continue;
+		if (ask_is_ok(answer))
+			json_array_append_new(json_object_get(answer, "resources"),
+					      status_unreadable(names.names[i], text));
+		else
+			json_object_set_new(answer, "error", json_string(text));
+	}
+}
+
 json_t *status_collect(const struct options *options, const char *resource)
 {
 	json_t *answer;
@@ -21,6 +55,7 @@ json_t *status_collect(const struct options *options, const char *resource)
 	int err = ask_agent(options, ask_request("status", resource), ASK_STATUS_WAIT_MS, &answer);
 
 	if (!err) {
+		add_broken(options, resource, answer);
 		json_object_set_new(answer, "agent", json_string("running"));
 		return answer;
 	}

@@ -26,6 +26,9 @@ json_t *status_collect(const struct options *options, const char *resource);
  */
 json_t *status_local(const struct options *options, const char *resource, const char *agent);
 
+/* A resource of which nothing can be said but why. */
+json_t *status_unreadable(const char *name, const char *why);
+
 /* In words, on stdout. */
 void status_print(const json_t *status);
 /* One line and the exit code of a monitoring plugin. */

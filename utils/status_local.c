@@ -166,7 +166,7 @@ static const char *state_words(enum reprise_store_state state)
 	return "unknown";
 }
 
-static json_t *unreadable(const char *name, const char *why)
+json_t *status_unreadable(const char *name, const char *why)
 {
 	json_t *object = json_object();
 
@@ -249,7 +249,7 @@ static json_t *from_disk(const struct conf *conf, const struct conf_node *node,
 		json_decref(volumes);
 		json_decref(peers);
 		snprintf(text, sizeof(text), "%s: %s", node->volumes[0].device, why);
-		return unreadable(conf->name, text);
+		return status_unreadable(conf->name, text);
 	}
 	object = json_object();
 	set_string(object, "name", conf->name);
@@ -281,12 +281,12 @@ static json_t *from_configuration(const struct look *look, const char *name)
 	char text[512];
 
 	if (!resources_try(look->options, name, &conf, text, sizeof(text)))
-		return unreadable(name, text);
+		return status_unreadable(name, text);
 	node = resources_own_node(look->options, &conf, true);
 	if (node)
 		return from_disk(&conf, node, look);
 	snprintf(text, sizeof(text), "none of its nodes is called like this one (see --node)");
-	return unreadable(name, text);
+	return status_unreadable(name, text);
 }
 
 static bool in_list(const struct nl_resource *list, size_t count, const char *name)
