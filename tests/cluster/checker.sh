@@ -35,11 +35,11 @@ load_start() {
 	rm -f "$RECORD"
 	# shellcheck disable=SC2034
 	LOAD=$(vm_spawn alpha "$RECORD" "$BUILD/tests/tag-writer" --seed "$1" --mib 40 \
-		--kib-per-s 14000 /dev/reprise0)
+		--kib-per-s 10000 /dev/reprise0)
 	wait_for 20 "the load" has_completed 20
 }
 
-has_completed() { [ "$(grep -c ^c "$RECORD")" -ge "$1" ]; }
+has_completed() { [ "$(grep -c "^c " "$RECORD")" -ge "$1" ]; }
 
 # A random part of a second; slow disks make a cut find more that is not flushed.
 random_sleep() { sleep "$((RANDOM % 2)).$((RANDOM % 900 + 100))"; }

@@ -28,8 +28,9 @@ moment() {
 
 	vm_alive alpha || node_boot alpha || return 1
 	moment_begin "$mode" && load_start $((SEED * 100 + $2)) || return 1
-	slow_disks $((RANDOM % 3 * 5000 + 5000)) && random_sleep
+	slow_disks $((RANDOM % 3 * 10000 + 10000)) && random_sleep
 	both_cut && slow_disks 0 || return 1
+	! grep -q '^end' "$RECORD" || { echo "# the load was over"; return 1; }
 	check_disks "$mode" || return 1
 	# Without a promise that was due nothing was proved.
 	grep -q "due=[1-9]" "$WORK/check" || { echo "# no flush completed"; return 1; }

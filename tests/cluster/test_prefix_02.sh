@@ -17,7 +17,7 @@ moment() {
 	local mode=$1 acked back
 
 	moment_begin "$mode" && load_start $((SEED * 100 + $2)) || return 1
-	slow_disks $((RANDOM % 4 * 5000 + 2000)) && random_sleep
+	slow_disks $((RANDOM % 4 * 10000 + 5000)) && random_sleep
 	power_cut beta random && slow_disks 0 || return 1
 	node_boot beta &
 	back=$!
@@ -25,7 +25,7 @@ moment() {
 	acked=$(field alpha r 'p["durable"]')
 	rp alpha down r --force >/dev/null 2>&1
 	vm_wait "$LOAD" --timeout 30
-	grep -q ^e "$RECORD" || { echo "# the load was over"; return 1; }
+	grep -q '^e ' "$RECORD" || { echo "# the load was over"; return 1; }
 	check_disks "$mode" --acked "$acked" || return 1
 	wait "$back" && check_back && rp beta down r --force >/dev/null
 }
