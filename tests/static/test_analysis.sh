@@ -21,7 +21,7 @@ clang_warnings() {
 clang_analyzer() {
 	local log=$BUILD/analyzer.log
 
-	files 'agent/*.c' 'utils/*.c' | xargs -P 2 -n 8 clang --analyze --analyzer-output text \
+	files 'agent/*.c' 'utils/*.c' | xargs -P 2 -n 4 clang --analyze --analyzer-output text \
 		"${FLAGS[@]}" >"$log" 2>&1 || { cat "$log"; return 1; }
 	grep 'warning:' "$log" | grep -v '^agent/link.c.*\[unix.Malloc\]'
 	return 0
