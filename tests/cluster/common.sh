@@ -13,7 +13,7 @@
 # was cut its module, configuration and agent back. What a test wants to know
 # afterwards it lets vm_spawn write to a file in $WORK, which is on the host.
 #
-# SEED=n repeats a run's random choices; KERNEL=6.1 picks the guests' kernel.
+# SEED=n repeats a run's random choices; KERNEL=6.1 picks the guests' kernel, KERNEL_BETA beta's.
 set -u
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BUILD=${REPRISE_BUILD:-$TOP/build}
@@ -24,6 +24,7 @@ BUILD=${REPRISE_BUILD:-$TOP/build}
 
 SEED=${SEED:-$((RANDOM * 32768 + RANDOM))}
 KERNEL=${KERNEL:-6.12}
+KERNEL_BETA=${KERNEL_BETA:-$KERNEL}
 # Not below /tmp: guests have their own.
 WORK=$(mktemp -d "$BUILD/cluster.XXXXXX")
 LOG_KIND=device
@@ -32,7 +33,7 @@ declare -A AGENT=() RESOURCES=()
 # cluster_start [--mem MIB] [--cpus N] [--data SIZE] [--log SIZE] [--log-kind device|directory]
 #               [--time-limit SECONDS] [--disk SPEC]...: both guests, module loaded, agents running
 cluster_start() {
-	local mem=1024 cpus=1 data=256M log=256M limit=600 extra=() ids=()
+	local mem=1024 cpus=1 data=256M log=256M limit=600 extra=() ids=() kernel
 
 	while [ $# -gt 0 ]; do
 		case $1 in
@@ -49,7 +50,8 @@ cluster_start() {
 	done
 	vm_init --guests 2 --time-limit "$limit"
 	for node in alpha beta; do
-		vm_start "$node" --number $((${#ids[@]} + 1)) --kernel "$KERNEL" --mem "$mem" \
+		[ "$node" = alpha ] && kernel=$KERNEL || kernel=$KERNEL_BETA
+		vm_start "$node" --number $((${#ids[@]} + 1)) --kernel "$kernel" --mem "$mem" \
 			--cpus "$cpus" --disk "data:$data:powercut" --disk "log:$log:powercut" \
 			"${extra[@]}" &
 		ids+=($!)
@@ -152,6 +154,19 @@ resource_up() {
 	in_contact alpha "$name"
 }
 
+# resource_renew NAME: created anew on both nodes, as if there had been nothing
+resource_renew() {
+	local node
+
+	for node in alpha beta; do
+		rp "$node" down "$1" --force >"$WORK/down" 2>&1
+		rp "$node" create "$1" --force --yes >"$WORK/create" 2>&1 ||
+			{ cat "$WORK/down" "$WORK/create"; return 1; }
+		rp "$node" up "$1" >"$WORK/up" 2>&1 || { cat "$WORK/up"; return 1; }
+	done
+	in_contact alpha "$1"
+}
+
 in_contact() {
 	wait_for 60 "contact" status_is "$1" "$2" 'p["connection"] == "connected"'
 }
@@ -235,6 +250,13 @@ must() {
 	[ "$KTAP_CNT_FAIL" -eq 0 ] || exit 1
 }
 
+# skip WORDS: the whole test
+skip() {
+	ktap_set_plan 1
+	ktap_test_skip "$*"
+	ktap_finished
+}
+
 # finish: the last line of every test (count it in the plan)
 finish() {
 	result "no kernel warnings" vm_check_dmesg
@@ -254,7 +276,7 @@ show_logs() {
 }
 
 vm_cleanup() {
-	if [ "$KTAP_CNT_FAIL" -eq 0 ] && [ "$KTAP_CNT_PASS" -eq "$KSFT_NUM_TESTS" ]; then
+	if [ "$KTAP_CNT_FAIL" -eq 0 ] && [ $((KTAP_CNT_PASS + KTAP_CNT_SKIP)) -eq "$KSFT_NUM_TESTS" ]; then
 		rm -rf "$WORK"
 	else
 		show_logs
@@ -265,5 +287,5 @@ vm_cleanup() {
 # The demo is no test, it speaks to people.
 [ -n "${NO_KTAP:-}" ] || {
 	ktap_print_header
-	echo "# SEED=$SEED KERNEL=$KERNEL"
+	echo "# SEED=$SEED KERNEL=$KERNEL KERNEL_BETA=$KERNEL_BETA"
 }

@@ -1,5 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
+# tests: time 450
+# tests: mixed
 #
 # PostgreSQL under pgbench loses its machine; the other one takes over. Every
 # acknowledged transaction is there. Durability "write", or as MODE says.
@@ -7,7 +9,7 @@
 # shellcheck source=tests/cluster/postgres.sh
 . "$(dirname "$0")/postgres.sh"
 
-[ -n "$PG_BIN" ] || { ktap_skip_all "PostgreSQL is not installed"; exit "$KSFT_SKIP"; }
+[ -n "$PG_BIN" ] || skip "PostgreSQL is not installed"
 ktap_set_plan 18
 must "two guests with module and agent" cluster_start --mem 1536 --data 512M
 must "resource up, durability ${MODE:=write}" resource_up pg "durability=$MODE"
