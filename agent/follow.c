@@ -9,7 +9,7 @@
 
 #include "peer.h"
 
-static void answer(struct node *node, struct peer *peer, unsigned int type, uint64_t number,
+void follow_answer(struct node *node, struct peer *peer, unsigned int type, uint64_t number,
 		   const char *code, const char *text)
 {
 	struct message_answer msg = { .number = number, .ok = !code };
@@ -49,7 +49,7 @@ static void refuse_leave(struct node *node, struct peer *peer, uint64_t number, 
 	char text[MESSAGE_TEXT_BYTES];
 
 	snprintf(text, sizeof(text), "%s %s", node->self->name, why);
-	answer(node, peer, WIRE_LEFT, number, "busy", text);
+	follow_answer(node, peer, WIRE_LEFT, number, "busy", text);
 }
 
 void follow_leave_asked(struct node *node, struct peer *peer, const struct message_answer *ask)
@@ -83,7 +83,7 @@ static void answer_leave(struct node *node)
 	node->left_number = number;
 	/* the state goes first: the promoter compares it when the answer comes */
 	node_tell_peers(node);
-	answer(node, peer, WIRE_LEFT, number, NULL, "");
+	follow_answer(node, peer, WIRE_LEFT, number, NULL, "");
 }
 
 static void leave_done(void *ctx, int error)
@@ -226,11 +226,11 @@ static void answer_enter(struct node *node, struct peer *peer)
 	peer->enter_number = 0;
 	if (mine && st->nr_timelines &&
 	    !memcmp(mine->id, st->timelines[st->nr_timelines - 1].id, REPRISE_ID_BYTES)) {
-		answer(node, peer, WIRE_ENTERED, number, NULL, "");
+		follow_answer(node, peer, WIRE_ENTERED, number, NULL, "");
 		return;
 	}
 	meet_describe(&peer->decision, node->self->name, peer->name, text, sizeof(text));
-	answer(node, peer, WIRE_ENTERED, number, "resync-needed", text);
+	follow_answer(node, peer, WIRE_ENTERED, number, "resync-needed", text);
 }
 
 /* --- taking the old timeline up again ------------------------------------- */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "crc32c.h"
 #include "frame.h"
 
@@ -29,17 +30,6 @@ refuse(char why[FRAME_WHY_BYTES], const char *fmt, ...)
 	vsnprintf(why, FRAME_WHY_BYTES, fmt, args);
 	va_end(args);
 	return -EINVAL;
-}
-
-static bool all_zero(const void *buf, size_t bytes)
-{
-	const uint8_t *p = buf;
-
-	while (bytes && !*p) {
-		p++;
-		bytes--;
-	}
-	return !bytes;
 }
 
 const char *frame_op_name(unsigned int op)
@@ -158,7 +148,7 @@ static int decode_ops(const struct reprise_frame_head *head, struct frame *frame
 		if (error)
 			return error;
 	}
-	if (!all_zero(&head->ops[i], sizeof(head->ops) - i * sizeof(head->ops[0])))
+	if (!bytes_all_zero(&head->ops[i], sizeof(head->ops) - i * sizeof(head->ops[0])))
 		return refuse(why, "unused operations are not empty");
 	if (offset != frame->frame_bytes)
 		return refuse(why, "its length of %u bytes does not match its operations (%u)",
@@ -222,8 +212,8 @@ static int check_head_block(const struct reprise_frame_head *head, char *why)
 		return refuse(why, "the checksum of its header is wrong");
 	if (head->flags)
 		return refuse(why, "it has unknown flags 0x%x", le32toh(head->flags));
-	if (head->stamp || !all_zero(head->reserved, sizeof(head->reserved)) ||
-	    !all_zero(head->reserved2, sizeof(head->reserved2)))
+	if (head->stamp || !bytes_all_zero(head->reserved, sizeof(head->reserved)) ||
+	    !bytes_all_zero(head->reserved2, sizeof(head->reserved2)))
 		return refuse(why, "reserved bytes are set");
 	return 0;
 }

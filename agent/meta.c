@@ -10,21 +10,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "crc32c.h"
 #include "meta.h"
-
-static const uint8_t zero_id[REPRISE_ID_BYTES];
-
-static bool all_zero(const void *buf, size_t bytes)
-{
-	const uint8_t *p = buf;
-
-	while (bytes && !*p) {
-		p++;
-		bytes--;
-	}
-	return !bytes;
-}
 
 uint64_t meta_area_offset(uint64_t device_bytes)
 {
@@ -124,7 +112,8 @@ static const char *decode_name(const uint8_t *disk, char *name)
 {
 	size_t len = strnlen((const char *)disk, REPRISE_NAME_MAX + 1);
 
-	if (len > REPRISE_NAME_MAX || !len || !all_zero(disk + len, REPRISE_NAME_MAX + 1 - len))
+	if (len > REPRISE_NAME_MAX || !len ||
+	    !bytes_all_zero(disk + len, REPRISE_NAME_MAX + 1 - len))
 		return "a name is empty or not terminated";
 	memcpy(name, disk, REPRISE_NAME_MAX + 1);
 	return NULL;
@@ -207,7 +196,8 @@ static const char *decode_peers(const struct reprise_meta_record *disk, struct m
 		return "the number of peers is out of range";
 	for (i = 0; i < meta->nr_peers && !why; i++)
 		why = decode_peer(&disk->peers[i], &meta->peers[i]);
-	if (!why && !all_zero(&disk->peers[i], sizeof(disk->peers) - i * sizeof(disk->peers[0])))
+	if (!why &&
+	    !bytes_all_zero(&disk->peers[i], sizeof(disk->peers) - i * sizeof(disk->peers[0])))
 		why = "unused peers are not empty";
 	return why;
 }
@@ -228,7 +218,7 @@ static const char *decode_timeline(const struct reprise_meta_timeline *disk,
 		return "the opener of a timeline is out of range";
 	if (disk->reserved)
 		return "reserved bytes of a timeline are set";
-	if (!timeline->generation != !memcmp(timeline->id, zero_id, sizeof(zero_id)))
+	if (!timeline->generation != bytes_all_zero(timeline->id, sizeof(timeline->id)))
 		return "timeline 0 and its id contradict each other";
 	return NULL;
 }
@@ -263,8 +253,8 @@ static const char *decode_timelines(const struct reprise_meta_record *disk, stru
 		return "the state and the number of timelines contradict each other";
 	for (i = 0; i < meta->nr_timelines && !why; i++)
 		why = decode_timeline(&disk->timelines[i], &meta->timelines[i]);
-	if (!why && !all_zero(&disk->timelines[i],
-			      sizeof(disk->timelines) - i * sizeof(disk->timelines[0])))
+	if (!why && !bytes_all_zero(&disk->timelines[i],
+				    sizeof(disk->timelines) - i * sizeof(disk->timelines[0])))
 		why = "unused timelines are not empty";
 	return why ? why : check_lineage(meta);
 }
@@ -296,7 +286,7 @@ static const char *decode_body(const struct reprise_meta_record *disk, struct me
 		why = decode_timelines(disk, meta);
 	if (!why)
 		why = decode_volume(disk, volume);
-	if (!why && !all_zero(disk->reserved, sizeof(disk->reserved)))
+	if (!why && !bytes_all_zero(disk->reserved, sizeof(disk->reserved)))
 		why = "reserved bytes are set";
 	return why;
 }

@@ -258,6 +258,9 @@ void node_peer_message(struct node *node, struct peer *peer, unsigned int type,
 		       const struct message_answer *answer);
 
 /* --- follow.c --------------------------------------------------------- */
+/* Tells a peer that asked: refused for @code if there is one, and where this node stands. */
+void follow_answer(struct node *node, struct peer *peer, unsigned int type, uint64_t number,
+		   const char *code, const char *text);
 void follow_leave_asked(struct node *node, struct peer *peer, const struct message_answer *ask);
 void follow_enter_asked(struct node *node, struct peer *peer, const struct message_answer *ask);
 void follow_withdrawn(struct node *node, struct peer *peer, const struct message_answer *ask);

@@ -81,15 +81,18 @@ set_error(struct node *node, const char *code, const char *hint, const char *fmt
 	va_end(args);
 }
 
+/* The promotion had failed already; undoing it may have failed too. */
+static void undone(struct node *node, const char *what, int error)
+{
+	if (error)
+		node_say(node, 3, "failed", NULL, "resource %s on %s could not %s: %s",
+			 node->conf.name, node->self->name, what, strerror(-error));
+	finish_failed(node);
+}
+
 static void unleft(void *ctx, int error)
 {
-	struct node *node = ctx;
-
-	if (error)
-		node_say(node, 3, "failed", NULL,
-			 "resource %s on %s could not take its timeline up again: %s",
-			 node->conf.name, node->self->name, strerror(-error));
-	finish_failed(node);
+	undone(ctx, "take its timeline up again", error);
 }
 
 /* Nothing was opened: everybody takes the old timeline up again. */
@@ -190,13 +193,7 @@ void promote_attached(struct node *node, struct peer *peer)
 
 static void regained(void *ctx, int error)
 {
-	struct node *node = ctx;
-
-	if (error)
-		node_say(node, 3, "failed", NULL,
-			 "resource %s on %s could not record that the promotion was undone: %s",
-			 node->conf.name, node->self->name, strerror(-error));
-	finish_failed(node);
+	undone(ctx, "record that the promotion was undone", error);
 }
 
 /* The kernel did not take the store: it is ours again, at the new timeline's beginning. */

@@ -274,20 +274,6 @@ static void offer_forget(struct node *node)
 	node->offer_answered = false;
 }
 
-static void answer_offer(struct node *node, struct peer *peer, uint64_t number, const char *code,
-			 const char *text)
-{
-	struct message_answer answer = { .number = number, .ok = !code };
-	const struct meta_timeline *timeline = node_timeline(node);
-
-	snprintf(answer.code, sizeof(answer.code), "%s", code ? code : "");
-	snprintf(answer.text, sizeof(answer.text), "%s", text);
-	answer.position = node_position(node);
-	if (timeline)
-		memcpy(answer.timeline_id, timeline->id, REPRISE_ID_BYTES);
-	peer_send_answer(peer, WIRE_OFFER_ANSWER, &answer);
-}
-
 /* Why a session cannot begin now: a code, or NULL. */
 static const char *offer_obstacle(struct node *node, struct peer *peer,
 				  const uint8_t *timeline_id, char *text, size_t bytes)
@@ -345,7 +331,7 @@ static void offer_go_on(struct node *node)
 		return;
 	}
 	code = offer_obstacle(node, peer, node->offer_timeline, text, sizeof(text));
-	answer_offer(node, peer, node->offer_number, code, text);
+	follow_answer(node, peer, WIRE_OFFER_ANSWER, node->offer_number, code, text);
 	if (code) {
 		offer_forget(node);
 		return;
@@ -364,7 +350,7 @@ void session_offered(struct node *node, struct peer *peer, const struct message_
 	const char *code = offer_obstacle(node, peer, msg->timeline_id, text, sizeof(text));
 
 	if (code) {
-		answer_offer(node, peer, msg->number, code, text);
+		follow_answer(node, peer, WIRE_OFFER_ANSWER, msg->number, code, text);
 		return;
 	}
 	offer_forget(node);
