@@ -27,6 +27,7 @@
 #include <liburing.h>
 
 #include "tag.h"
+#include "tests/load.h"
 
 enum { MAX_DEPTH = 64, RECORD_BYTES = 8192 };
 
@@ -73,14 +74,6 @@ static void __attribute__((format(printf, 1, 2))) tell(const char *fmt, ...)
 	va_start(args, fmt);
 	record_used += vsnprintf(record + record_used, RECORD_BYTES - record_used, fmt, args);
 	va_end(args);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000ULL + t.tv_nsec;
 }
 
 static void open_devices(char **paths, unsigned int nr)
@@ -133,14 +126,14 @@ static void prepare(struct slot *slot)
 static bool is_over(void)
 {
 	return failed || bytes_submitted >= max_bytes ||
-	       (max_seconds != UINT64_MAX && now_ns() - start_ns >= max_seconds * 1000000000ULL);
+	       (max_seconds != UINT64_MAX && load_now_ns() - start_ns >= max_seconds * 1000000000ULL);
 }
 
 /* Ahead of the rate that was asked for? */
 static bool is_early(void)
 {
 	return kib_per_s != UINT64_MAX &&
-	       bytes_submitted / 1024 * 1000 > kib_per_s * ((now_ns() - start_ns) / 1000000 + 20);
+	       bytes_submitted / 1024 * 1000 > kib_per_s * ((load_now_ns() - start_ns) / 1000000 + 20);
 }
 
 static void finish(struct io_uring_cqe *cqe)
@@ -180,7 +173,7 @@ static void reap(bool wait)
 
 static void run(void)
 {
-	start_ns = now_ns();
+	start_ns = load_now_ns();
 	while (in_flight || !is_over()) {
 		struct slot *slot;
 		bool early = false;

@@ -19,6 +19,8 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BUILD=${REPRISE_BUILD:-$TOP/build}
 # shellcheck source=/dev/null
 . "$BUILD/kselftest/ktap_helpers.sh"
+# shellcheck source=tests/common.sh
+. "$TOP/tests/common.sh"
 # shellcheck source=tests/vm/lib.sh
 . "$TOP/tests/vm/lib.sh"
 
@@ -169,21 +171,6 @@ resource_renew() {
 
 in_contact() {
 	wait_for 60 "contact" status_is "$1" "$2" 'p["connection"] == "connected"'
-}
-
-# wait_for SECONDS WORDS COMMAND...: until it succeeds
-wait_for() {
-	local limit=$1 words=$2
-
-	shift 2
-	local end=$((SECONDS + limit))
-
-	while [ $SECONDS -le $end ]; do
-		"$@" >/dev/null 2>&1 && return 0
-		sleep 0.2
-	done
-	echo "# gave up waiting $limit s: $words"
-	return 1
 }
 
 # field NODE RESOURCE PYTHON: prints it; r is the resource, p its peer, v its first volume

@@ -15,6 +15,8 @@ BUILD=$TOP/${REPRISE_BUILD:-build}
 HERE=$TOP/tests/guest
 # shellcheck source=/dev/null
 . "$BUILD/kselftest/ktap_helpers.sh"
+# shellcheck source=tests/common.sh
+. "$TOP/tests/common.sh"
 PATH=$BUILD:$BUILD/tests:$PATH
 WORK=${WORK:-/var/tmp/reprise-test}
 DISKS=/dev/shm/reprise-disks
@@ -208,21 +210,6 @@ pair_up() {
 # device NODE RESOURCE [VOLUME]
 device() { field "$1" "$2" "r['volumes'][${3:-0}]['device']"; }
 
-# wait_for SECONDS WORDS COMMAND...: until it succeeds
-wait_for() {
-	local limit=$1 words=$2
-
-	shift 2
-	local end=$((SECONDS + limit))
-
-	while [ $SECONDS -le $end ]; do
-		"$@" >/dev/null 2>&1 && return 0
-		sleep 0.1
-	done
-	echo "# gave up waiting: $words"
-	return 1
-}
-
 # status_is NODE RESOURCE PYTHON: s the answer, r the resource, p its first peer
 status_is() {
 	[ "$(field "$1" "$2" "bool($3)" 2>/dev/null)" = True ]
@@ -272,17 +259,6 @@ identical() {
 	[ "$a" = "$b" ] || { echo "# $1 $a"; echo "# $2 $b"; return 1; }
 	[ -n "$(dd if="$1" bs=1M count=4 iflag=direct status=none | tr -d '\0' | head -c 1 | od)" ] ||
 		{ echo "# $1 is empty"; return 1; }
-}
-
-result() {
-	local name=$1
-
-	shift
-	if "$@"; then
-		ktap_test_pass "$name"
-	else
-		ktap_test_fail "$name"
-	fi
 }
 
 # refused WORDS COMMAND...: fails, and says WORDS (a grep expression)

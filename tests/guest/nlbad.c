@@ -26,6 +26,7 @@
 
 #include "../../kmod/uapi/reprise_frame.h"
 #include "../../kmod/uapi/reprise_netlink.h"
+#include "tests/load.h"
 
 enum { MESSAGE_BYTES = 4096, OMIT = -1, WORDS_BYTES = 128, OWN_NODE = 1, PEER_NODE = 2 };
 enum level { TOP, VOLUME, PEER };
@@ -436,11 +437,7 @@ static uint64_t random_state;
 
 static uint32_t pick(uint32_t below)
 {
-	uint64_t z = random_state += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-	return (z ^ (z >> 31)) % below;
+	return load_random(&random_state) % below;
 }
 
 static void put_random(struct nlmsghdr *nlh, int depth)

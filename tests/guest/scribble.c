@@ -18,6 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/load.h"
+
 enum { MIB = 1 << 20, MAX_THREADS = 64, BLOCK = 512, SCRIBBLE_BYTES = 256 << 10 };
 
 struct writer {
@@ -31,24 +33,6 @@ static const char *device;
 static int fd;
 static uint64_t end_ns, region;
 static volatile int over;
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
-/* splitmix64 */
-static uint64_t next(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-	return z ^ (z >> 31);
-}
 
 static void put(struct writer *w, uint64_t offset, size_t bytes)
 {
@@ -64,11 +48,11 @@ static void *overlap(void *arg)
 {
 	struct writer *w = arg;
 
-	while (now_ns() < end_ns) {
-		uint64_t blocks = 1 + next(&w->random) % 256;
-		uint64_t at = next(&w->random) % (MIB / BLOCK - blocks + 1);
+	while (load_now_ns() < end_ns) {
+		uint64_t blocks = 1 + load_random(&w->random) % 256;
+		uint64_t at = load_random(&w->random) % (MIB / BLOCK - blocks + 1);
 
-		memset(w->buffer, next(&w->random), blocks * BLOCK);
+		memset(w->buffer, load_random(&w->random), blocks * BLOCK);
 		memcpy(w->buffer, &w->random, sizeof(w->random));
 		put(w, region + at * BLOCK, blocks * BLOCK);
 	}
@@ -79,8 +63,8 @@ static void *write_scribbled(void *arg)
 {
 	struct writer *w = arg;
 
-	while (now_ns() < end_ns)
-		put(w, region + next(&w->random) % 4 * SCRIBBLE_BYTES, SCRIBBLE_BYTES);
+	while (load_now_ns() < end_ns)
+		put(w, region + load_random(&w->random) % 4 * SCRIBBLE_BYTES, SCRIBBLE_BYTES);
 	return NULL;
 }
 
@@ -115,7 +99,7 @@ int main(int argc, char **argv)
 	device = argv[2];
 	fd = open(device, O_RDWR | O_DIRECT | O_CLOEXEC);
 	region = strtoull(argv[3], NULL, 0) * MIB;
-	end_ns = now_ns() + strtoull(argv[4], NULL, 0) * 1000000000ull;
+	end_ns = load_now_ns() + strtoull(argv[4], NULL, 0) * 1000000000ull;
 	for (int i = 0; i < count; i++) {
 		writers[i].random = strtoull(argv[5], NULL, 0) * 1000 + i;
 		if (posix_memalign((void **)&writers[i].buffer, 4096, SCRIBBLE_BYTES))

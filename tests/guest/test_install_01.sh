@@ -6,10 +6,6 @@
 # shellcheck source=tests/guest/common.sh
 . "$(dirname "$0")/common.sh"
 
-quietly() {
-	"$@" >"$WORK/out" 2>&1 || { tail -n 20 "$WORK/out" | sed 's/^/# /'; return 1; }
-}
-
 # modprobe, not insmod: by name, from where depmod looks.
 module_works() {
 	local path

@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/load.h"
+
 enum { MAX_BYTES = 1 << 20, MAX_THREADS = 64, ALIGN = 4096 };
 
 struct worker {
@@ -50,27 +52,9 @@ static void die(const char *what, uint64_t offset)
 	exit(1);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
-/* splitmix64 */
-static uint64_t next(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-	return z ^ (z >> 31);
-}
-
 static void fill(struct worker *w, size_t bytes)
 {
-	uint64_t *words = (uint64_t *)w->buffer, v = next(&w->random);
+	uint64_t *words = (uint64_t *)w->buffer, v = load_random(&w->random);
 
 	for (size_t i = 0; i < bytes / sizeof(*words); i++)
 		words[i] = v += 0x9e3779b97f4a7c15ull;
@@ -103,15 +87,15 @@ static void do_zero(uint64_t offset, uint64_t bytes, unsigned long request)
 static void step(struct worker *w)
 {
 	/* sizes: any power of two equally likely, then anything up to it */
-	uint64_t blocks = 1 + next(&w->random) % (1ull << (next(&w->random) % 12));
+	uint64_t blocks = 1 + load_random(&w->random) % (1ull << (load_random(&w->random) % 12));
 	uint64_t bytes = blocks * load.block, offset;
-	unsigned int what = next(&w->random) % 100;
+	unsigned int what = load_random(&w->random) % 100;
 
 	if (bytes > MAX_BYTES)
 		bytes = MAX_BYTES;
 	if (bytes > w->bytes)
 		bytes = w->bytes;
-	offset = w->begin + next(&w->random) % ((w->bytes - bytes) / load.block + 1) * load.block;
+	offset = w->begin + load_random(&w->random) % ((w->bytes - bytes) / load.block + 1) * load.block;
 	if (what < 60)
 		do_write(w, offset, bytes, 0);
 	else if (what < 75)
@@ -130,7 +114,7 @@ static void *work(void *arg)
 {
 	struct worker *w = arg;
 
-	while (!stop && now_ns() < load.end_ns)
+	while (!stop && load_now_ns() < load.end_ns)
 		step(w);
 	return NULL;
 }
@@ -241,7 +225,7 @@ int main(int argc, char **argv)
 	map_shadow(a[1]);
 	if (checking)
 		return check();
-	load.end_ns = now_ns() + number(a[4]) * 1000000000ull;
+	load.end_ns = load_now_ns() + number(a[4]) * 1000000000ull;
 	load.seed = number(a[5]);
 	load.block = number(a[7]);
 	if (!number(a[6]) || number(a[6]) > MAX_THREADS || load.block < 512)

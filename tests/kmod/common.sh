@@ -5,6 +5,8 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 KTOOL=$TOP/build/tests/ktool
 # shellcheck source=/dev/null
 . "$TOP/build/kselftest/ktap_helpers.sh"
+# shellcheck source=tests/common.sh
+. "$TOP/tests/common.sh"
 
 load_module() {
 	modprobe -q crc32c_intel || true
@@ -34,18 +36,6 @@ loop_disk() {
 	modprobe -q loop
 	truncate -s "$2M" "/dev/shm/$1"
 	losetup --show -f "/dev/shm/$1"
-}
-
-# result NAME COMMAND...: one KTAP line
-result() {
-	local name=$1
-
-	shift
-	if "$@"; then
-		ktap_test_pass "$name"
-	else
-		ktap_test_fail "$name"
-	fi
 }
 
 same() {

@@ -15,6 +15,7 @@
 #include "agent/ringmap.h"
 #include "agent/timers.h"
 #include "env_mem.h"
+#include "tests/load.h"
 
 enum {
 	SECTOR = 512,
@@ -78,12 +79,7 @@ struct env_mem {
 
 uint64_t env_mem_random(struct env_mem *mem)
 {
-	/* splitmix64 */
-	uint64_t z = mem->random += 0x9e3779b97f4a7c15ULL;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-	return z ^ z >> 31;
+	return load_random(&mem->random);
 }
 
 uint64_t env_mem_below(struct env_mem *mem, uint64_t below)
