@@ -134,7 +134,7 @@ static void must_be_there(struct check *check, uint64_t counter, const char *pro
 			 (unsigned long long)check->stream->tip);
 }
 
-static void submitted(struct check *check, uint64_t counter)
+static void note_submission(struct check *check, uint64_t counter)
 {
 	struct entry *e = entry(check, counter);
 
@@ -155,7 +155,7 @@ static void flush_completed(struct check *check, const struct entry *flush)
 		must_be_there(check, check->completed[check->nr_due], "was flushed");
 }
 
-static void completed(struct check *check, uint64_t counter, enum mode mode)
+static void note_completion(struct check *check, uint64_t counter, enum mode mode)
 {
 	struct tag_op op = tag_op(&check->program, counter);
 	struct entry *e = entry(check, counter);
@@ -194,9 +194,9 @@ static void read_lines(struct check *check, FILE *file, enum mode mode)
 		if (!strchr(line, '\n') || sscanf(line, "%c %llu", &what, &counter) != 2)
 			continue;
 		if (what == 's')
-			submitted(check, counter);
+			note_submission(check, counter);
 		else if (what == 'c')
-			completed(check, counter, mode);
+			note_completion(check, counter, mode);
 	}
 }
 
