@@ -45,15 +45,15 @@ test-tools: $(TEST_TOOLS) $(BUILD)/kselftest/.done
 tests-build: agent utils modules-all unit test-tools
 
 check: deps-quiet
-	$(MAKE) tests-build
+	$(MAKE) -j$(shell nproc) tests-build
 	tests/run
 
 check-all: deps-quiet
-	$(MAKE) tests-build
+	$(MAKE) -j$(shell nproc) tests-build
 	tests/run --all
 
 check-%: deps-quiet
-	$(MAKE) tests-build
+	$(MAKE) -j$(shell nproc) tests-build
 	tests/run $*
 
 demo: deps-quiet
