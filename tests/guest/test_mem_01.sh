@@ -37,7 +37,7 @@ load() {
 	peak_kib=0
 	while kill -0 "${pids[0]}" 2>/dev/null; do
 		now=$(pss_kib)
-		[ "$now" -le $peak_kib ] || peak_kib=$now
+		[ "$now" -le "$peak_kib" ] || peak_kib=$now
 		sleep 0.3
 	done
 	wait "${pids[@]}"
@@ -45,7 +45,7 @@ load() {
 
 at_most() {
 	echo "# $1: $((peak_kib >> 10)) MiB"
-	[ $peak_kib -gt 1024 ] && [ $peak_kib -le $(($2 << 10)) ]
+	[ "$peak_kib" -gt 1024 ] && [ "$peak_kib" -le $(($2 << 10)) ]
 }
 
 module_kib() {
