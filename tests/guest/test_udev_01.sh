@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
+# tests: own-boot --udev
 # The udev rule (run with --udev): a backing device is a member and has no
 # links by content, while secondary and while primary; the volume has those
 # links, and one by resource; destroying the copy undoes it.
