@@ -128,7 +128,7 @@ progress
 step "alpha's plug is pulled, in the middle of the load"
 vm_cut alpha "$SEED" >/dev/null || fail "the power was not cut"
 say "alpha is dead. Acknowledged until then: $(ledger_count) transactions."
-wait_for 60 "beta notices" status_is beta pg 'p["connection"] != "connected"' || fail "beta did not notice"
+wait_for 60 "beta notices" status_is beta pg 'r["health"] == "degraded"' || fail "beta did not notice"
 type_on beta "reprise status pg"
 
 step "beta takes over"
