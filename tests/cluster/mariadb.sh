@@ -37,11 +37,12 @@ db_mount() {
 	on "$1" 'mkdir -p "$0" && mount /dev/reprise0 "$0"' "$DB_MOUNT"
 }
 
+# Aria writes the system's tables without syncing them: what the installation wrote is settled first.
 db_init() {
 	LIMIT=240 on "$1" 'mkdir -p "$0/data" && chown mysql: "$0/data" &&
 		{ mariadb-install-db --no-defaults --user=mysql --datadir="$0/data" --skip-test-db \
 			--innodb-log-file-size=16M --auth-root-authentication-method=normal \
-			>/tmp/install.log 2>&1 || { tail /tmp/install.log; exit 1; } }' "$DB_MOUNT"
+			>/tmp/install.log 2>&1 || { tail /tmp/install.log; exit 1; } } && sync -f "$0"' "$DB_MOUNT"
 }
 
 # db_start NODE: small buffers; what makes a COMMIT durable is as Debian has it

@@ -17,7 +17,7 @@ declare -A CHECKER=(
 
 begin() {
 	: >"$RECORD"
-	on alpha 'mkfs.$0 -q /dev/reprise0 && mkdir -p /mnt/fs && mount /dev/reprise0 /mnt/fs' "$1" &&
+	on alpha 'mkfs.$0 -q /dev/reprise0 >/dev/null 2>&1 && mkdir -p /mnt/fs && mount /dev/reprise0 /mnt/fs' "$1" &&
 		vm_spawn alpha "$RECORD" "$LOADER" load /mnt/fs "$SEED" >/dev/null
 }
 

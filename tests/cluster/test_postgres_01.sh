@@ -21,7 +21,7 @@ must "initdb" pg_init alpha
 must "PostgreSQL starts" pg_start alpha
 must "tables" pg_tables alpha
 # A thin line: what does not wait for the peer is far ahead of it.
-vm_net alpha rate 3mbit
+vm_net alpha rate 1mbit
 pg_load alpha 4
 must "load runs" wait_for 120 "transactions" ledger_at_least $((80 + SEED % 80))
 must "alpha loses power, beta takes over" take_over pg alpha beta
