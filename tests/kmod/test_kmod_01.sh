@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
+# tests: smoke
 # The write path against a replica of the test's own: every kind of request,
 # overlapping, in every durability mode; both sides byte-identical at the end.
 . "$(dirname "$0")/common.sh"
