@@ -18,8 +18,8 @@ must "mount" db_mount alpha
 must "install" db_init alpha
 must "MariaDB starts" db_start alpha
 must "tables" db_tables alpha
-# A thin line: what does not wait for the peer is far ahead of it.
-vm_net alpha rate 1mbit
+# A thin line: much is under way when the power goes.
+vm_net alpha rate 3mbit
 db_load alpha 4
 must "load runs" wait_for 120 "transactions" ledger_at_least $((100 + SEED % 100))
 must "alpha loses power, beta takes over" take_over db alpha beta

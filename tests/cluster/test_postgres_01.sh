@@ -20,8 +20,8 @@ must "mount" pg_mount alpha
 must "initdb" pg_init alpha
 must "PostgreSQL starts" pg_start alpha
 must "tables" pg_tables alpha
-# A thin line: what does not wait for the peer is far ahead of it.
-vm_net alpha rate 1mbit
+# A thin line: much is under way when the power goes.
+vm_net alpha rate 3mbit
 pg_load alpha 4
 must "load runs" wait_for 120 "transactions" ledger_at_least $((80 + SEED % 80))
 must "alpha loses power, beta takes over" take_over pg alpha beta
