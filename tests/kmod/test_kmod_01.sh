@@ -8,7 +8,6 @@
 ktap_print_header
 ktap_set_plan 7
 load_module || exit 1
-backing=$(loop_disk a 64)
 work=$(mktemp -d)
 
 load() {
@@ -26,7 +25,8 @@ load() {
 
 for mode in 1 2 3 4; do
 	truncate -s 0 "$work/image"; truncate -s 64M "$work/image"
-	blkdiscard -z "$backing"
+	# A fresh one each time: a device that once refused to zero is never asked again.
+	backing=$(loop_disk "a$mode" 64)
 	dev=$("$KTOOL" start r 1 "$backing" durability=$mode frozen=1) || exit 1
 	"$KTOOL" mirror r 2 "$work/image" >"$work/mirror" 2>&1 &
 	for _ in $(seq 30); do grep -q attached "$work/mirror" && break; sleep 0.1; done
