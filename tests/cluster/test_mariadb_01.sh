@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
+# tests: long
 # tests: time 450
 #
 # MariaDB under load loses its machine; the other one takes over. Every

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
+# tests: long
 # A man in the middle damages one frame or acknowledgement: the session ends,
 # log and status say why, and the replica holds a prefix.  A doubled
 # acknowledgement is no damage.

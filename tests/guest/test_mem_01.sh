@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
+# tests: long
 # One agent is a replica: at most 256 MiB of memory with one loaded resource,
 # 64 MiB more for each further one, up to ten at once.
 # tests: own-boot --mem 2048 --cpus 2
