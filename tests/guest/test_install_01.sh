@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
+# tests: own-boot --mem 2048
 # make install on this machine, as without DKMS: modprobe finds the module,
 # everything works from where Debian looks for it; make uninstall takes it all
 # back and leaves the configuration.
