@@ -64,21 +64,19 @@ static const struct nla_policy policy[REPRISE_A_MAX + 1] = {
 
 /* --- reading ----------------------------------------------------------- */
 
-static int need(struct genl_info *info, int attr, const char *words)
-{
-	if (info->attrs[attr])
-		return 0;
-	GENL_SET_ERR_MSG(info, "an attribute is missing");
-	if (info->extack)
-		info->extack->_msg = words;
-	return -EINVAL;
-}
-
 static void say(struct genl_info *info, const char *why)
 {
 	/* All our reasons are string constants. */
 	if (why && info->extack)
 		info->extack->_msg = why;
+}
+
+static int need(struct genl_info *info, int attr, const char *words)
+{
+	if (info->attrs[attr])
+		return 0;
+	say(info, words);
+	return -EINVAL;
 }
 
 static int check_name(struct genl_info *info)

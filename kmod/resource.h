@@ -63,7 +63,6 @@ struct reprise_resource {
 	struct work_struct unpark_work;
 	struct work_struct event_work;
 	struct delayed_work flush_work;
-	u64 flush_work_seq;			/* what @flush_work flushed last */
 };
 
 /* What a start needs; descriptors are of the calling process. */
