@@ -28,7 +28,7 @@ moment() {
 
 	vm_alive alpha || node_boot alpha || return 1
 	moment_begin "$mode" && load_start $((SEED * 100 + $2)) || return 1
-	slow_disks $((RANDOM % 3 * 10000 + 10000)) && random_sleep
+	slow_disks $((RANDOM % 3 * 10000 + 10000)) && random_sleep || return 1
 	both_cut && slow_disks 0 || return 1
 	! grep -q '^end' "$RECORD" || { echo "# the load was over"; return 1; }
 	check_disks "$mode" || return 1

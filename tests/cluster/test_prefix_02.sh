@@ -17,7 +17,7 @@ moment() {
 	local mode=$1 acked back
 
 	moment_begin "$mode" && load_start $((SEED * 100 + $2)) || return 1
-	slow_disks $((RANDOM % 4 * 10000 + 5000)) && random_sleep
+	slow_disks $((RANDOM % 4 * 10000 + 5000)) && random_sleep || return 1
 	power_cut beta random && slow_disks 0 || return 1
 	node_boot beta &
 	back=$!

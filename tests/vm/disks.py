@@ -17,6 +17,7 @@ from common import TOOLS, VmError
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 START_LIMIT_S = 20
+CONTROL_LIMIT_S = 5
 
 
 class Disk:
@@ -65,13 +66,26 @@ class Disk:
     def control(self, line):
         if not self.powercut:
             raise VmError(f"disk {self.name} is not a powercut disk")
-        with socket.socket(socket.AF_UNIX) as s:
-            s.connect(self.control_path)
+        with self.control_connect() as s:
             s.sendall(line.encode() + b"\n")
             answer = s.recv(4096).decode().strip()
         if not answer.startswith("ok"):
             raise VmError(f"disk {self.name}: {answer or 'no answer'}")
         return answer
+
+    def control_connect(self):
+        """Hosts were seen to refuse, rarely, a socket that is listening."""
+        deadline = time.monotonic() + CONTROL_LIMIT_S
+        while True:
+            s = socket.socket(socket.AF_UNIX)
+            try:
+                s.connect(self.control_path)
+                return s
+            except ConnectionRefusedError:
+                s.close()
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def cut(self, seed, mode):
         """The seed of each disk differs, or all would tear alike."""
