@@ -321,6 +321,8 @@ static struct node *node_for_up(struct agent *agent, struct ctl_request *req)
 		return node;
 	conf = calloc(1, sizeof(*conf));
 	if (!conf || load_conf(agent, req->resource, conf, error, sizeof(error))) {
+		env_log(agent_env(agent), 3, req->resource, "not taken up: %s",
+			conf ? error : "no memory");
 		ctl_fail(req, conf ? "invalid" : "io", NULL, "resource %s: %s", req->resource,
 			 conf ? error : "no memory");
 		free(conf);
@@ -493,6 +495,9 @@ static int reload_conf(struct agent *agent, struct node *node, char *error, size
 		snprintf(error, bytes, "cannot listen on %s: %s", self->address, strerror(-err));
 	if (!err)
 		err = node_reload(node, conf, error, bytes);
+	if (err)
+		env_log(agent_env(agent), 3, node->conf.name,
+			"the old configuration stays in force: %s", error);
 	/* Of the old address, or of the new one if it is not to be. */
 	drop_listeners(agent);
 	free(conf);
@@ -712,9 +717,8 @@ void agent_reload(struct agent *agent)
 	for (unsigned int i = 0; i < agent->nr_nodes; i++) {
 		struct node *node = agent->nodes[i];
 
-		if (node->up && reload_conf(agent, node, error, sizeof(error)))
-			env_log(agent_env(agent), 3, node->conf.name,
-				"the old configuration stays in force: %s", error);
+		if (node->up)
+			reload_conf(agent, node, error, sizeof(error));
 	}
 }
 

@@ -51,7 +51,8 @@ broken() {
 
 	words="r\.conf:$(wc -l <"$WORK/etc-beta/r.conf"):.*colour"
 	refused "$words" rp beta up r && refused "$words" rp beta status r &&
-		rp beta status | grep -Eq "$words"
+		rp beta status | grep -Eq "$words" &&
+		says beta "left out: .*$words" && says beta "not taken up: .*$words"
 }
 
 # version_99: what a node of a later version sends first, or answers
