@@ -6,7 +6,8 @@
 #
 # Both have their own memory-backed disks with a write cache (null_blk) on both
 # nodes; Reprise's log has one of its own on the replica. DRBD: protocols C
-# and A, flushes honoured, as its manual advises for throughput. Every run's
+# and A, flushes honoured, as its manual advises for throughput; C also with
+# the checksums that Reprise always has (data-integrity-alg). Every run's
 # figure goes to build/bench/results.tsv at once; the table of medians and of
 # ratios pair by pair to build/bench/table.md.
 set -u
@@ -20,7 +21,7 @@ vm_cleanup() { rm -rf "$WORK"; }
 REPETITIONS=${1:-3}
 RUNTIME=${RUNTIME:-6}
 OUT=$BUILD/bench
-SYSTEMS=${SYSTEMS:-raw reprise-write drbd84-c reprise-flush drbd84-a}
+SYSTEMS=${SYSTEMS:-raw reprise-write drbd84-c drbd84-c-crc reprise-flush drbd84-a}
 JOBS=${JOBS:-randwrite-4k-qd1 randwrite-4k-qd32 write-1m-qd8 randwrite-4k-4x16 commit-4k-1}
 
 # null_disk NODE NAME MIB
@@ -33,10 +34,11 @@ null_disk() {
 		echo ${2:-32} >$d/cache_size && echo 1 >$d/power' "$2" "$3"
 }
 
+# drbd_resource NAME PROTOCOL DISK NUMBER [NET-OPTION]
 drbd_resource() {
 	cat <<EOF
 resource $1 {
-	net { protocol $2; max-buffers 8000; max-epoch-size 8000; sndbuf-size 0; }
+	net { protocol $2; max-buffers 8000; max-epoch-size 8000; sndbuf-size 0; ${5:-} }
 	disk { disk-flushes yes; md-flushes yes; disk-barrier no; al-extents 6433; }
 	on alpha { device /dev/drbd$4; disk /dev/$3; address 10.77.0.1:$((7700 + $4)); meta-disk internal; }
 	on beta { device /dev/drbd$4; disk /dev/$3; address 10.77.0.2:$((7700 + $4)); meta-disk internal; }
@@ -82,6 +84,7 @@ device() {
 	reprise-*) field alpha "$1" 'v["device"]' ;;
 	drbd84-c) echo /dev/drbd1 ;;
 	drbd84-a) echo /dev/drbd2 ;;
+	drbd84-c-crc) echo /dev/drbd3 ;;
 	esac
 }
 
@@ -120,8 +123,8 @@ data = {}
 for rep, job, system, value in rows:
     data.setdefault((job, system), {})[rep] = float(value)
 print('Medians (IOPS; 1 MiB: MiB/s) of', len({r[0] for r in rows}), 'alternating repetitions.\n')
-print('| job |', ' | '.join(systems), '| write / C | flush / A |')
-print('| --- |', ' | '.join('---' for _ in systems), '| --- | --- |')
+print('| job |', ' | '.join(systems), '| write / C | write / C with checksums | flush / A |')
+print('| --- |', ' | '.join('---' for _ in systems), '| --- | --- | --- |')
 def ratio(job, a, b):
     both = [data[job, a][r] / data[job, b][r] for r in data.get((job, a), {})
             if data.get((job, b), {}).get(r)]
@@ -132,13 +135,14 @@ for job in jobs:
     cells = [f'{statistics.median(data[job, s].values()):.0f}' if (job, s) in data else '-'
              for s in systems]
     print('|', job, '|', ' | '.join(cells), '|', ratio(job, 'reprise-write', 'drbd84-c'), '|',
+          ratio(job, 'reprise-write', 'drbd84-c-crc'), '|',
           ratio(job, 'reprise-flush', 'drbd84-a'), '|')
 EOF
 }
 
 mkdir -p "$OUT"
 : >"$OUT/results.tsv"
-cluster_start --mem 3072 --data 32M --log 32M --time-limit "${TIME_LIMIT:-2400}" || exit 1
+cluster_start --mem 5120 --data 32M --log 32M --time-limit "${TIME_LIMIT:-2400}" || exit 1
 null_disk alpha raw 400
 for system in $SYSTEMS; do
 	case $system in
@@ -146,6 +150,7 @@ for system in $SYSTEMS; do
 	reprise-flush) reprise_up reprise-flush flush ;;
 	drbd84-c) drbd_up c C dc 1 ;;
 	drbd84-a) drbd_up a A da 2 ;;
+	drbd84-c-crc) drbd_up k C dk 3 "data-integrity-alg crc32c;" ;;
 	esac || { echo "$system could not be set up" >&2; exit 1; }
 done
 declare -A DEVICE
