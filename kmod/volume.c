@@ -232,7 +232,6 @@ struct reprise_volume *reprise_volume_create(struct reprise_resource *res,
 	volume->number = start->number;
 	volume->sectors = start->sectors;
 	volume->minor = -1;
-	init_waitqueue_head(&volume->idle);
 
 	err = take_backing(volume, start->backing_fd, why);
 	if (!err)
@@ -309,7 +308,7 @@ void reprise_volume_remove(struct reprise_volume *volume)
 	if (volume->added)
 		del_gendisk(volume->disk);
 	volume->added = false;
-	wait_event(volume->idle, !atomic_read(&volume->inflight));
+	wait_var_event(&volume->inflight, !atomic_read(&volume->inflight));
 	invalidate_bdev(volume->backing);
 }
 

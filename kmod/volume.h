@@ -3,6 +3,7 @@
 #define _REPRISE_VOLUME_H
 
 #include <linux/blkdev.h>
+#include <linux/wait_bit.h>
 #include "resource.h"
 
 /**
@@ -25,7 +26,6 @@ struct reprise_volume {
 	atomic_t openers;
 	bool closing;				/* new openers are refused */
 	atomic_t inflight;
-	wait_queue_head_t idle;
 
 	atomic64_t reads;
 	atomic64_t writes;
@@ -53,10 +53,11 @@ static inline void reprise_volume_get_io(struct reprise_volume *volume)
 	atomic_inc(&volume->inflight);
 }
 
+/* The volume may be gone as soon as nothing is in flight: only its address is used then. */
 static inline void reprise_volume_put_io(struct reprise_volume *volume)
 {
 	if (atomic_dec_and_test(&volume->inflight))
-		wake_up_all(&volume->idle);
+		wake_up_var(&volume->inflight);
 }
 
 #endif /* _REPRISE_VOLUME_H */
