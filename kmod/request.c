@@ -118,15 +118,21 @@ static u32 payload_copy(struct bio *dst, struct bio *src)
 
 /* --- room -------------------------------------------------------------- */
 
+/*
+ * Never charges what it does not keep: two that wait would see each other's
+ * attempt, take it for a full queue, and sleep with nobody left to wake them.
+ */
 static bool try_charge(struct reprise_resource *res, unsigned int bytes)
 {
-	s64 now = atomic64_add_return(bytes, &res->queued);
+	s64 queued = atomic64_read(&res->queued);
 
-	/* One request always fits, however large. */
-	if (now <= res->queue_bytes || now == bytes || READ_ONCE(res->dead))
-		return true;
-	atomic64_sub(bytes, &res->queued);
-	return false;
+	do {
+		/* One request always fits, however large. */
+		if (queued && queued + bytes > READ_ONCE(res->queue_bytes) &&
+		    !READ_ONCE(res->dead))
+			return false;
+	} while (!atomic64_try_cmpxchg(&res->queued, &queued, queued + bytes));
+	return true;
 }
 
 static void uncharge(struct reprise_resource *res, unsigned int bytes)
