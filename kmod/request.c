@@ -243,22 +243,34 @@ static void local_done(struct reprise_request *req, int error)
 	reprise_resource_act(res, &act, false);
 }
 
-static void write_end_io(struct bio *bio)
+static void zero_by_hand(struct reprise_request *req)
 {
-	struct reprise_request *req = container_of(bio, struct reprise_request, local);
 	struct reprise_resource *res = req->volume->res;
 	unsigned long flags;
 
+	req->by_hand = true;
+	spin_lock_irqsave(&res->lock, flags);
+	list_add_tail(&req->op.submit_link, &res->to_submit);
+	spin_unlock_irqrestore(&res->lock, flags);
+	queue_work(reprise_wq, &res->submit_work);
+}
+
+/*
+ * Once the stream knows, others may end the request, and a stop may find the
+ * volume idle and free the resource: held until everything decided is done.
+ */
+static void write_end_io(struct bio *bio)
+{
+	struct reprise_request *req = container_of(bio, struct reprise_request, local);
+	struct reprise_volume *volume = req->volume;
+
+	reprise_volume_get_io(volume);
 	/* Some devices find out only now that they cannot; the peers have zeroed. */
-	if (bio->bi_status == BLK_STS_NOTSUPP && req->op.type == REPRISE_OP_WRITE_ZEROES) {
-		req->by_hand = true;
-		spin_lock_irqsave(&res->lock, flags);
-		list_add_tail(&req->op.submit_link, &res->to_submit);
-		spin_unlock_irqrestore(&res->lock, flags);
-		queue_work(reprise_wq, &res->submit_work);
-		return;
-	}
-	local_done(req, blk_status_to_errno(bio->bi_status));
+	if (bio->bi_status == BLK_STS_NOTSUPP && req->op.type == REPRISE_OP_WRITE_ZEROES)
+		zero_by_hand(req);
+	else
+		local_done(req, blk_status_to_errno(bio->bi_status));
+	reprise_volume_put_io(volume);
 }
 
 /* Process context; the op is not blocked by another one. */
@@ -371,9 +383,10 @@ static void stamp(struct reprise_request *req)
 	reprise_actions_init(&act);
 	spin_lock_irq(&res->lock);
 	reprise_stream_submit(&res->stream, &req->op, &act);
-	spin_unlock_irq(&res->lock);
+	/* One that waits for another's local I/O may be over as soon as we unlock. */
 	trace_reprise_submit(res->name, req->op.seq, req->op.volume, req->op.type,
 			     req->op.sector, req->op.sectors);
+	spin_unlock_irq(&res->lock);
 	wake = act.wake;
 	act.wake = false;
 	reprise_resource_act(res, &act, true);
@@ -415,21 +428,25 @@ static void submit_write(struct reprise_volume *volume, struct bio *bio)
 
 /* --- flushes ----------------------------------------------------------- */
 
+/* Holds the volume as write_end_io() does. */
 static void flush_end_io(struct bio *bio)
 {
 	struct reprise_request *req = container_of(bio, struct reprise_request, local);
-	struct reprise_resource *res = req->volume->res;
+	struct reprise_volume *volume = req->volume;
+	struct reprise_resource *res = volume->res;
 	int error = blk_status_to_errno(bio->bi_status);
 	struct reprise_actions act;
 	unsigned long flags;
 
+	reprise_volume_get_io(volume);
 	if (error)
-		io_error(req->volume);
+		io_error(volume);
 	reprise_actions_init(&act);
 	spin_lock_irqsave(&res->lock, flags);
 	reprise_stream_flush_done(&res->stream, &req->flush, error, &act);
 	spin_unlock_irqrestore(&res->lock, flags);
 	reprise_resource_act(res, &act, false);
+	reprise_volume_put_io(volume);
 }
 
 static void submit_flush(struct reprise_volume *volume, struct bio *bio)
