@@ -363,7 +363,10 @@ static void destroy_volumes(struct reprise_resource *res)
 	}
 }
 
-/* Nothing that was accepted may complete from here on, and nothing may wait. */
+/*
+ * Nothing that was accepted may complete from here on, and nothing may wait.
+ * What was parked has failed at the end, or is counted as in flight.
+ */
 static void make_dead(struct reprise_resource *res)
 {
 	spin_lock_irq(&res->lock);
@@ -372,6 +375,7 @@ static void make_dead(struct reprise_resource *res)
 	spin_unlock_irq(&res->lock);
 	wake_up_all(&res->room);
 	reprise_resource_resume(res);
+	flush_work(&res->unpark_work);
 }
 
 static void stop_works(struct reprise_resource *res)
