@@ -100,6 +100,14 @@ static int check_name(struct genl_info *info)
 	return 0;
 }
 
+static const char not_primary[] = "this resource is not primary here";
+
+static void unlock_and_put(struct reprise_resource *res)
+{
+	mutex_unlock(&res->control);
+	reprise_resource_put(res);
+}
+
 static struct reprise_resource *find(struct genl_info *info)
 {
 	struct reprise_resource *res;
@@ -110,7 +118,22 @@ static struct reprise_resource *find(struct genl_info *info)
 	res = reprise_resource_find(genl_info_net(info), nla_data(info->attrs[REPRISE_A_NAME]));
 	if (res)
 		return res;
-	say(info, "this resource is not primary here");
+	say(info, not_primary);
+	return ERR_PTR(-ENOENT);
+}
+
+/* With resource.control held; not one that was stopped while we waited for that. */
+static struct reprise_resource *find_and_lock(struct genl_info *info)
+{
+	struct reprise_resource *res = find(info);
+
+	if (IS_ERR(res))
+		return res;
+	mutex_lock(&res->control);
+	if (!res->dead)
+		return res;
+	unlock_and_put(res);
+	say(info, not_primary);
 	return ERR_PTR(-ENOENT);
 }
 
@@ -393,7 +416,7 @@ static int put_resource(struct sk_buff *skb, struct reprise_resource *res, u32 p
 	if (!hdr)
 		return -EMSGSIZE;
 	mutex_lock(&res->control);
-	err = put_head(skb, res);
+	err = res->dead ? -ENOENT : put_head(skb, res);
 	for (i = 0; !err && i < REPRISE_MAX_VOLUMES; i++)
 		if (res->volumes[i])
 			err = put_volume(skb, res->volumes[i]);
@@ -428,6 +451,8 @@ static int cmd_get(struct sk_buff *skb, struct genl_info *info)
 	reply = genlmsg_new(resource_bytes(), GFP_KERNEL);
 	err = reply ? put_resource(reply, res, info->snd_portid, info->snd_seq, 0) : -ENOMEM;
 	reprise_resource_put(res);
+	if (err == -ENOENT)
+		say(info, not_primary);
 	if (err) {
 		nlmsg_free(reply);
 		return err;
@@ -445,6 +470,8 @@ static int cmd_get_dump(struct sk_buff *skb, struct netlink_callback *cb)
 		err = put_resource(skb, res, NETLINK_CB(cb->skb).portid, cb->nlh->nlmsg_seq,
 				   NLM_F_MULTI);
 		reprise_resource_put(res);
+		if (err == -ENOENT)
+			err = 0;
 		if (!err)
 			cb->args[0]++;
 	}
@@ -476,10 +503,9 @@ static int cmd_set(struct sk_buff *skb, struct genl_info *info)
 
 	if (err)
 		return err;
-	res = find(info);
+	res = find_and_lock(info);
 	if (IS_ERR(res))
 		return PTR_ERR(res);
-	mutex_lock(&res->control);
 	if (a[REPRISE_A_TIMEOUT_MS])
 		WRITE_ONCE(res->timeout_ms, nla_get_u32(a[REPRISE_A_TIMEOUT_MS]));
 	if (a[REPRISE_A_QUEUE_KIB])
@@ -494,8 +520,7 @@ static int cmd_set(struct sk_buff *skb, struct genl_info *info)
 						       res->stream.on_peer_loss, &act);
 	spin_unlock_irq(&res->lock);
 	reprise_resource_act(res, &act, true);
-	mutex_unlock(&res->control);
-	reprise_resource_put(res);
+	unlock_and_put(res);
 	return 0;
 }
 
@@ -545,7 +570,7 @@ static int cmd_stop(struct sk_buff *skb, struct genl_info *info)
 	err = reprise_resource_stop(res, wait ? nla_get_u32(wait) : 0,
 				    nla_get_flag(info->attrs[REPRISE_A_FORCE]), &stopped, &why);
 	reprise_resource_put(res);
-	say(info, why);
+	say(info, err == -ENOENT ? not_primary : why);
 	if (!err)
 		err = put_stopped(reply, &stopped);
 	if (err) {
@@ -598,20 +623,15 @@ static int cmd_attach(struct sk_buff *skb, struct genl_info *info)
 		say(info, "the socket, session, position or timeline is missing");
 		return -EINVAL;
 	}
-	res = find(info);
+	res = find_and_lock(info);
 	if (IS_ERR(res))
 		return PTR_ERR(res);
-	mutex_lock(&res->control);
-	if (res->dead)
-		err = -ENOENT;
-	else
-		err = reprise_session_attach(res, nla_get_u16(tb[REPRISE_P_NODE]),
-					     nla_get_s32(tb[REPRISE_P_SOCKET_FD]),
-					     nla_get_u64(tb[REPRISE_P_SESSION]),
-					     nla_data(info->attrs[REPRISE_A_TIMELINE_ID]),
-					     nla_get_u64(tb[REPRISE_P_POSITION]), &s0, &why);
-	mutex_unlock(&res->control);
-	reprise_resource_put(res);
+	err = reprise_session_attach(res, nla_get_u16(tb[REPRISE_P_NODE]),
+				     nla_get_s32(tb[REPRISE_P_SOCKET_FD]),
+				     nla_get_u64(tb[REPRISE_P_SESSION]),
+				     nla_data(info->attrs[REPRISE_A_TIMELINE_ID]),
+				     nla_get_u64(tb[REPRISE_P_POSITION]), &s0, &why);
+	unlock_and_put(res);
 	say(info, why);
 	return err ? err : reply_s0(info, s0);
 }
@@ -624,33 +644,29 @@ static int cmd_detach(struct sk_buff *skb, struct genl_info *info)
 
 	if (err)
 		return err;
-	res = find(info);
+	res = find_and_lock(info);
 	if (IS_ERR(res))
 		return PTR_ERR(res);
-	mutex_lock(&res->control);
 	reprise_session_detach(res, nla_get_u16(tb[REPRISE_P_NODE]), "disconnected by command",
 			       false);
-	mutex_unlock(&res->control);
-	reprise_resource_put(res);
+	unlock_and_put(res);
 	return 0;
 }
 
 static int cmd_freeze(struct sk_buff *skb, struct genl_info *info)
 {
-	struct reprise_resource *res = find(info);
+	struct reprise_resource *res = find_and_lock(info);
 	bool freeze = info->genlhdr->cmd == REPRISE_CMD_FREEZE;
 
 	if (IS_ERR(res))
 		return PTR_ERR(res);
-	mutex_lock(&res->control);
 	if (freeze)
 		reprise_resource_freeze(res);
 	else
 		reprise_resource_resume(res);
-	mutex_unlock(&res->control);
 	reprise_netlink_event(res, freeze ? REPRISE_EVENT_FROZEN : REPRISE_EVENT_RESUMED, 0,
 			      NULL, -1);
-	reprise_resource_put(res);
+	unlock_and_put(res);
 	return 0;
 }
 
