@@ -7,7 +7,6 @@
 #define _REPRISE_COMPAT_H
 
 #include <linux/blkdev.h>
-#include <linux/file.h>
 
 #include "uapi/reprise_frame.h"
 
@@ -80,12 +79,6 @@ static inline struct gendisk *reprise_alloc_disk(struct block_device *backing,
 	return disk;
 }
 
-#endif
-
-#ifdef REPRISE_HAS_RECEIVE_FD_UFD
-#define reprise_receive_fd(file, flags) receive_fd(file, NULL, flags)
-#else
-#define reprise_receive_fd(file, flags) receive_fd(file, flags)
 #endif
 
 /*

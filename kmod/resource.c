@@ -509,17 +509,41 @@ static int make_quiet(struct reprise_resource *res, u32 wait_ms, const char **wh
 	return 0;
 }
 
-static void hand_back(struct reprise_resource *res, struct reprise_stopped *stopped)
+/* Room for the descriptors first: there is no way back once it is stopped. */
+static int reserve_fds(struct reprise_resource *res, struct reprise_stopped *stopped,
+		       const char **why)
 {
 	unsigned int i;
 
 	for (i = 0; i < REPRISE_MAX_VOLUMES; i++) {
+		int fd;
+
 		if (!res->volumes[i])
 			continue;
+		fd = get_unused_fd_flags(O_CLOEXEC);
+		if (fd < 0) {
+			*why = "the process has no descriptor left for a backing device";
+			return fd;
+		}
 		stopped->volumes[stopped->nr_volumes].number = i;
-		stopped->volumes[stopped->nr_volumes++].fd =
-			reprise_receive_fd(res->volumes[i]->backing_file, O_CLOEXEC);
+		stopped->volumes[stopped->nr_volumes++].fd = fd;
 	}
+	return 0;
+}
+
+static void release_fds(struct reprise_stopped *stopped)
+{
+	while (stopped->nr_volumes)
+		put_unused_fd(stopped->volumes[--stopped->nr_volumes].fd);
+}
+
+static void hand_back(struct reprise_resource *res, const struct reprise_stopped *stopped)
+{
+	unsigned int i;
+
+	for (i = 0; i < stopped->nr_volumes; i++)
+		fd_install(stopped->volumes[i].fd,
+			   get_file(res->volumes[stopped->volumes[i].number]->backing_file));
 }
 
 static void wait_retired(struct reprise_resource *res)
@@ -544,21 +568,20 @@ static void wait_retired(struct reprise_resource *res)
  * @stopped: the last seq, and a descriptor of the caller for each backing
  *	device; with -EBUSY the volume that is still open
  *
- * May sleep.  Return: 0; -EBUSY, -ETIMEDOUT, or what the backing device
- * answered to a flush: then nothing has changed.  -ENOENT: somebody else
- * stopped it.
+ * May sleep.  Return: 0; -EBUSY, -ETIMEDOUT, -EMFILE (no descriptor left), or
+ * what the backing device answered to a flush: then nothing has changed.
+ * -ENOENT: somebody else stopped it.
  */
 int reprise_resource_stop(struct reprise_resource *res, u32 wait_ms, bool force,
 			  struct reprise_stopped *stopped, const char **why)
 {
-	int err = 0;
+	int err;
 
 	memset(stopped, 0, sizeof(*stopped));
 	mutex_lock(&res->control);
-	if (res->dead) {
-		err = -ENOENT;
+	err = res->dead ? -ENOENT : reserve_fds(res, stopped, why);
+	if (err)
 		goto out;
-	}
 	if (!force) {
 		err = close_volumes(res, &stopped->busy_volume);
 		if (err) {
@@ -594,6 +617,7 @@ int reprise_resource_stop(struct reprise_resource *res, u32 wait_ms, bool force,
 	reprise_resource_put(res);
 	return 0;
 out:
+	release_fds(stopped);
 	mutex_unlock(&res->control);
 	return err;
 }
