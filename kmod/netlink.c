@@ -524,6 +524,19 @@ static int cmd_set(struct sk_buff *skb, struct genl_info *info)
 	return 0;
 }
 
+static struct sk_buff *reply_new(struct genl_info *info, size_t bytes, u8 cmd, void **hdr)
+{
+	struct sk_buff *reply = genlmsg_new(bytes, GFP_KERNEL);
+
+	if (!reply)
+		return NULL;
+	*hdr = genlmsg_put_reply(reply, info, &family, 0, cmd);
+	if (*hdr)
+		return reply;
+	nlmsg_free(reply);
+	return NULL;
+}
+
 static int put_stopped(struct sk_buff *skb, const struct reprise_stopped *stopped)
 {
 	unsigned int i;
@@ -556,12 +569,9 @@ static int cmd_stop(struct sk_buff *skb, struct genl_info *info)
 		return -ERANGE;
 	}
 	/* First, because there is no way back once it is stopped. */
-	reply = genlmsg_new(resource_bytes(), GFP_KERNEL);
-	hdr = reply ? genlmsg_put_reply(reply, info, &family, 0, REPRISE_CMD_STOP) : NULL;
-	if (!hdr) {
-		nlmsg_free(reply);
+	reply = reply_new(info, resource_bytes(), REPRISE_CMD_STOP, &hdr);
+	if (!reply)
 		return -ENOMEM;
-	}
 	res = find(info);
 	if (IS_ERR(res)) {
 		nlmsg_free(reply);
@@ -595,14 +605,11 @@ static int parse_peer(struct genl_info *info, struct nlattr **tb)
 	return err;
 }
 
-static int reply_s0(struct genl_info *info, u64 s0)
+static int reply_s0(struct genl_info *info, struct sk_buff *reply, void *hdr, u64 s0)
 {
-	struct sk_buff *reply = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
-	void *hdr = reply ? genlmsg_put_reply(reply, info, &family, 0, REPRISE_CMD_ATTACH) : NULL;
-
-	if (!hdr || nla_put_u64_64bit(reply, REPRISE_A_SEQ, s0, REPRISE_A_PAD)) {
+	if (nla_put_u64_64bit(reply, REPRISE_A_SEQ, s0, REPRISE_A_PAD)) {
 		nlmsg_free(reply);
-		return -ENOMEM;
+		return -EMSGSIZE;
 	}
 	genlmsg_end(reply, hdr);
 	return genlmsg_reply(reply, info);
@@ -613,7 +620,9 @@ static int cmd_attach(struct sk_buff *skb, struct genl_info *info)
 	struct nlattr *tb[REPRISE_P_MAX + 1];
 	struct reprise_resource *res;
 	const char *why = NULL;
+	struct sk_buff *reply;
 	u64 s0 = 0;
+	void *hdr;
 	int err = parse_peer(info, tb);
 
 	if (err)
@@ -623,9 +632,15 @@ static int cmd_attach(struct sk_buff *skb, struct genl_info *info)
 		say(info, "the socket, session, position or timeline is missing");
 		return -EINVAL;
 	}
+	/* First: a session that the caller does not know of must not begin. */
+	reply = reply_new(info, NLMSG_DEFAULT_SIZE, REPRISE_CMD_ATTACH, &hdr);
+	if (!reply)
+		return -ENOMEM;
 	res = find_and_lock(info);
-	if (IS_ERR(res))
+	if (IS_ERR(res)) {
+		nlmsg_free(reply);
 		return PTR_ERR(res);
+	}
 	err = reprise_session_attach(res, nla_get_u16(tb[REPRISE_P_NODE]),
 				     nla_get_s32(tb[REPRISE_P_SOCKET_FD]),
 				     nla_get_u64(tb[REPRISE_P_SESSION]),
@@ -633,7 +648,11 @@ static int cmd_attach(struct sk_buff *skb, struct genl_info *info)
 				     nla_get_u64(tb[REPRISE_P_POSITION]), &s0, &why);
 	unlock_and_put(res);
 	say(info, why);
-	return err ? err : reply_s0(info, s0);
+	if (err) {
+		nlmsg_free(reply);
+		return err;
+	}
+	return reply_s0(info, reply, hdr, s0);
 }
 
 static int cmd_detach(struct sk_buff *skb, struct genl_info *info)
