@@ -11,9 +11,22 @@
 enum {
 	MIN_TIMEOUT_MS = 100,
 	MAX_TIMEOUT_MS = 600000,
+	SECRET_DIGITS = 12,		/* fewer in a row give no key away */
 };
 
 static _Thread_local struct conf_parse *parsing;
+
+/* After a slip of the pen, the word that is quoted as wrong may be the key. */
+static void hide_secrets(char *text)
+{
+	while (*text) {
+		size_t digits = strspn(text, "0123456789abcdefABCDEF");
+
+		if (digits >= SECRET_DIGITS)
+			memset(text, '*', digits);
+		text += digits ? digits : 1;
+	}
+}
 
 static void vcomplain(struct conf_parse *p, int line, const char *fmt, va_list ap)
 {
@@ -26,8 +39,10 @@ static void vcomplain(struct conf_parse *p, int line, const char *fmt, va_list a
 		n = snprintf(p->error, p->error_bytes, "%s:%d: ", p->path, line);
 	else
 		n = snprintf(p->error, p->error_bytes, "%s: ", p->path);
-	if (n >= 0 && (size_t)n < p->error_bytes)
-		vsnprintf(p->error + n, p->error_bytes - n, fmt, ap);
+	if (n < 0 || (size_t)n >= p->error_bytes)
+		return;
+	vsnprintf(p->error + n, p->error_bytes - n, fmt, ap);
+	hide_secrets(p->error + n);
 }
 
 bool conf_complain(struct conf_parse *p, int line, const char *fmt, ...)

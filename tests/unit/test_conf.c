@@ -359,6 +359,11 @@ TEST_F(conf, key_is_not_quoted)
 	write_conf(self->path, 3, "key = \"5ec4e75ec4e7\"");
 	EXPECT_EQ(-EINVAL, load(self));
 	EXPECT_EQ(NULL, strstr(self->error, "5ec4e7"));
+	/* The quotation mark is misplaced: the key is taken for the next setting's name. */
+	write_conf(self->path, 3, "key = 00\"" KEY "\"");
+	EXPECT_EQ(-EINVAL, load(self));
+	EXPECT_NE(NULL, strstr(self->error, "pg.conf:3: no such option '***"));
+	EXPECT_EQ(NULL, strstr(self->error, "112233"));
 }
 
 TEST_F(conf, access)
