@@ -41,8 +41,10 @@ bool meet_lineage_valid(const struct meta_timeline *timelines, unsigned int nr)
 
 static bool side_valid(const struct meet_side *side)
 {
+	if (side->state == REPRISE_STORE_BLANK)
+		return side->nr_timelines == 0 && !side->primary;
 	if (side->nr_timelines == 0)
-		return side->state == REPRISE_STORE_BLANK && !side->primary;
+		return false;
 	if (!meet_lineage_valid(side->timelines, side->nr_timelines))
 		return false;
 	return side->nr_timelines == 1 ||

@@ -395,4 +395,20 @@ TEST_F(pair, lineage_that_contradicts_itself_is_refused)
 	EXPECT_EQ(MEET_INCONSISTENT, meet(&self->a, &self->b).reason);
 }
 
+/* Blank says: no content.  A lineage, or being primary, says that there is. */
+TEST_F(pair, blank_with_a_history_is_refused)
+{
+	self->a.primary = true;
+	self->a.state = REPRISE_STORE_UNCLEAN;
+	self->b.state = REPRISE_STORE_BLANK;
+	EXPECT_EQ(MEET_INCONSISTENT, meet(&self->a, &self->b).reason);
+	self->b.nr_timelines = 0;
+	EXPECT_EQ(MEET_BLANK, meet(&self->a, &self->b).reason);
+	self->b.primary = true;
+	EXPECT_EQ(MEET_INCONSISTENT, meet(&self->a, &self->b).reason);
+	self->b.primary = false;
+	self->b.state = REPRISE_STORE_CLEAN;
+	EXPECT_EQ(MEET_INCONSISTENT, meet(&self->a, &self->b).reason);
+}
+
 TEST_HARNESS_MAIN
