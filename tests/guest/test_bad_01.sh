@@ -106,6 +106,6 @@ while IFS=$'\t' read -r mode who words; do
 	[ -z "$mode" ] || result "$mode" one_case "$mode" "$who" "$words"
 done <<<"$CASES"
 result "ack-double: harmless" doubled_ack
-result "the agents are the first ones" [ "$(cat "$WORK"/log-* | grep -c ' begins')" = 2 ]
+result "the agents are the first ones" [ "$(cat "$WORK"/log-* | grep -c ', begins$')" = 2 ]
 result "the man in the middle understood everything" [ ! -s "$WORK/log-between" ]
 ktap_finished
