@@ -15,6 +15,7 @@ import time
 import accel
 import dmesg
 import initramfs
+import kernels
 import network
 import wire
 from common import VmError, say, tail
@@ -44,7 +45,7 @@ class Guest:
         self.cpus = int(options.get("cpus") or 1)
         self.udev = bool(options.get("udev"))
         self.append = options.get("append") or ""
-        self.release = initramfs.kernel_release(options.get("kernel") or "6.12")
+        self.kernel = kernels.find(options.get("kernel") or "6.12")
         directory = os.path.join(session.disk_dir, self.name)
         self.disks = [Disk(spec, directory) for spec in options["disks"]]
         if len({d.name for d in self.disks}) != len(self.disks):
@@ -69,15 +70,16 @@ class Guest:
             disk.create(self.session.run_dir, self.name)
 
     def command(self):
-        n, kernel = self.number, f"/boot/vmlinuz-{self.release}"
-        initrd = initramfs.initramfs(self.release)
-        engine = accel.choose(kernel, initrd)
+        n, kernel = self.number, self.kernel
+        initrd = initramfs.initramfs(kernel)
+        engine = accel.choose(kernel.image, initrd)
         append = (f"{CMDLINE} {accel.cmdline(engine)} vm.name={self.name} "
-                  f"vm.id={n} vm.udev={int(self.udev)} {self.append}")
+                  f"vm.id={n} vm.udev={int(self.udev)} "
+                  f"vm.modules={kernel.modules} {self.append}")
         args = ["qemu-system-x86_64", *accel.ARGS[engine],
                 "-name", self.name, "-nodefaults", "-no-user-config",
                 "-display", "none", "-no-reboot", "-smp", str(self.cpus),
-                "-m", str(self.mem), "-kernel", kernel, "-initrd", initrd,
+                "-m", str(self.mem), "-kernel", kernel.image, "-initrd", initrd,
                 "-append", append, "-serial", f"file:{self.console}",
                 "-qmp", f"unix:{self.qmp_path},server=on,wait=off",
                 "-fsdev", "local,id=root,path=/,security_model=none,"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Kernels and their initramfs.
+"""The initramfs of a kernel.
 
 An initramfs holds busybox, init1, init2, the agent and those modules that
 reach the root, decompressed, in an order that satisfies their dependencies.
@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import lzma
 import os
-import re
 import subprocess
 
 from common import TOOLS, VM_DIR, VmError, cache_dir
@@ -20,26 +19,13 @@ MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_blk",
            "virtio_net", "virtio_rng"]
 
 
-def kernel_release(series):
-    """The newest installed kernel of a series (6.12), or the named release."""
-    def key(release):
-        return [int(n) for n in re.findall(r"\d+", release)]
-
-    found = [r for r in os.listdir("/lib/modules")
-             if os.path.exists(f"/boot/vmlinuz-{r}")
-             and (r == series or r.startswith(series + "."))]
-    if not found:
-        raise VmError(f"no kernel {series} here: install linux-image of it")
-    return max(found, key=key)
-
-
 def module_name(path):
     return os.path.basename(path).split(".ko")[0].replace("-", "_")
 
 
-def module_order(release):
+def module_order(kernel):
     """Paths of MODULES and what they need, dependencies first."""
-    base = f"/lib/modules/{release}"
+    base = kernel.modules
     needs, paths, builtin = {}, {}, set()
     with open(f"{base}/modules.builtin") as f:
         builtin = {module_name(line.strip()) for line in f}
@@ -60,7 +46,7 @@ def module_order(release):
         if name in paths:
             add(paths[name])
         elif name not in builtin:
-            raise VmError(f"kernel {release} has no module {name}")
+            raise VmError(f"kernel {kernel.release} has no module {name}")
     return [os.path.join(base, p) for p in order]
 
 
@@ -96,7 +82,7 @@ def file_read(path):
         raise VmError(f"{path}: {e.strerror}") from e
 
 
-def pack(release):
+def pack(kernel):
     """The archive's members: (name, mode, function that reads the data)."""
     members = [(d, 0o40755, lambda: b"") for d in
                ("bin", "modules", "dev", "proc", "sys")]
@@ -104,7 +90,7 @@ def pack(release):
              ("init2", f"{VM_DIR}/init2"), ("agent", f"{TOOLS}/agent")]
     for name, path in fixed:
         members.append((name, 0o100755, lambda p=path: file_read(p)))
-    order = module_order(release)
+    order = module_order(kernel)
     for path in order:
         members.append((f"modules/{module_name(path)}.ko", 0o100644,
                         lambda p=path: module_read(p)))
@@ -125,10 +111,11 @@ def fingerprint(sources):
     return digest.hexdigest()[:16]
 
 
-def initramfs(release):
-    """Path of the release's initramfs, made now if the cache has none."""
-    members, sources = pack(release)
-    name = f"initramfs-{release}-{fingerprint(sources)}"
+def initramfs(kernel):
+    """Path of the kernel's initramfs, made now if the cache has none."""
+    members, sources = pack(kernel)
+    prefix = f"initramfs-{kernel.release}-"
+    name = prefix + fingerprint(sources)
     path = os.path.join(cache_dir("initramfs"), name)
     if not os.path.exists(path):
         temporary = f"{path}.{os.getpid()}"
@@ -137,7 +124,7 @@ def initramfs(release):
                 f.write(cpio_entry(member, mode, read()))
             f.write(cpio_entry("TRAILER!!!", 0))
         os.rename(temporary, path)
-        remove_old(os.path.dirname(path), f"initramfs-{release}-", name)
+        remove_old(os.path.dirname(path), prefix, name)
     return path
 
 

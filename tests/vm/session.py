@@ -71,7 +71,7 @@ class Session:
 
     def event(self, guest, text):
         """A guest's death: printed, counted, and its evidence kept."""
-        line = f"guest {guest.name} ({guest.release}) {text}"
+        line = f"guest {guest.name} ({guest.kernel.release}) {text}"
         self.events.append(line)
         say(f"EVENT: {line}; evidence in {self.dir}")
         for word in guest.last_words():
@@ -163,7 +163,7 @@ class Session:
     def do_info(self, rq):
         return {"text": [f"dir {self.dir}"]
                 + [f"event {e}" for e in self.events]
-                + [f"guest {g.name} {g.release} "
+                + [f"guest {g.name} {g.kernel.release} "
                    f"{'up' if g.alive() else 'down: ' + g.why_dead}"
                    for g in self.guests.values()]}
 
