@@ -46,13 +46,14 @@ $(BUILD)/reprise: $(call obj,$(UTIL_SRC)) $(BUILD)/libreprise.a
 # --- the module, one build tree per kernel -----------------------------
 KERNELS := $(notdir $(patsubst %/build,%,$(wildcard /lib/modules/*/build)))
 RUNNING := $(shell uname -r)
+KERNEL_BUILD = /lib/modules/$*/build
 
 $(BUILD)/kmod/%/reprise.ko: $(KMOD_SRC)
 	@mkdir -p $(BUILD)/kmod/$*/kmod
 	@ln -sfn $(CURDIR)/Kbuild $(BUILD)/kmod/$*/Kbuild
 	@for f in $(CURDIR)/kmod/*.[ch]; do ln -sfn $$f $(BUILD)/kmod/$*/kmod/$${f##*/}; done
 	@ln -sfn $(CURDIR)/kmod/uapi $(BUILD)/kmod/$*/kmod/uapi
-	$(MAKE) -C /lib/modules/$*/build M=$(CURDIR)/$(BUILD)/kmod/$* $(KMOD_ARGS) modules
+	$(MAKE) -C $(KERNEL_BUILD) M=$(CURDIR)/$(BUILD)/kmod/$* $(KMOD_ARGS) modules
 	@touch $@
 
 modules-all: $(KERNELS:%=$(BUILD)/kmod/%/reprise.ko)
