@@ -33,9 +33,9 @@ $(BUILD)/tests/unit-asan/%: $(BUILD)/obj-asan/tests/unit/%.o $(ASAN_OBJ)
 	$(BUILD)/obj-asan/*/*.d $(BUILD)/obj-asan/*/*/*.d)
 
 TEST_TOOLS := $(BUILD)/tests/ktool
-$(BUILD)/tests/ktool: tests/kmod/ktool.c $(BUILD)/libreprise.a
+$(BUILD)/tests/ktool: $(wildcard tests/kmod/ktool*.c) tests/kmod/ktool.h $(BUILD)/libreprise.a
 	@mkdir -p $(dir $@)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $^ -lmnl
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $(filter-out %.h,$^) -lmnl -lpthread
 
 include $(wildcard tests/*/build.mk)
 

@@ -41,3 +41,35 @@ loop_disk() {
 same() {
 	cmp "$1" "$2"
 }
+
+# Allocations can be made to fail, also those that may wait; without a trace of
+# each in the kernel's log.
+need_faults() {
+	local attr
+
+	[ -w /proc/self/fail-nth ] || {
+		ktap_skip_all "this kernel does not fail allocations on demand"
+		exit "$KSFT_SKIP"
+	}
+	for attr in failslab fail_page_alloc; do
+		echo N >"/sys/kernel/debug/$attr/ignore-gfp-wait"
+		echo 0 >"/sys/kernel/debug/$attr/verbose"
+	done
+	echo 0 >/sys/kernel/debug/fail_page_alloc/min-order
+}
+
+# Which of an operation's allocations fail: all in the long run, else a tenth,
+# every day another (PART=0 to 9 chooses).
+fault_share() {
+	[ -z "${REPRISE_LONG:-}" ] || { echo "part=0 parts=1"; return; }
+	echo "part=${PART:-$(($(date +%s) / 86400 % 10))} parts=10"
+}
+
+# each_fails OPERATION NAME DEVICE [IMAGE]: in turn
+each_fails() {
+	local share
+
+	read -ra share <<<"$(fault_share)"
+	echo "# $1: ${share[*]}"
+	"$KTOOL" fail "$1" "$2" "$3" "${share[@]}" ${4:+image=$4}
+}

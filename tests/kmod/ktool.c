@@ -9,6 +9,7 @@
  *	ktool mirror NAME NODE IMAGE [key=value...]	play the replica until end of stream
  *	ktool get NAME
  *	ktool freeze|resume NAME
+ *	ktool fail OPERATION NAME DEVICE [key=value...]	ktool_fail.c
  *
  * mirror applies every frame to IMAGE at once and acknowledges it; faults:
  * lie=ahead|back|crc|session (bad acknowledgements), silent=1 (none at all),
@@ -28,12 +29,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/nl.h"
+#include "ktool.h"
 
 static const char **options;
 static int nr_options;
 
-static const char *option(const char *key, const char *otherwise)
+const char *option(const char *key, const char *otherwise)
 {
 	size_t len = strlen(key);
 
@@ -43,20 +44,20 @@ static const char *option(const char *key, const char *otherwise)
 	return otherwise;
 }
 
-static long number(const char *key, long otherwise)
+long number(const char *key, long otherwise)
 {
 	const char *text = option(key, NULL);
 
 	return text ? strtol(text, NULL, 0) : otherwise;
 }
 
-static void die(const char *what, int err)
+void die(const char *what, int err)
 {
 	fprintf(stderr, "ktool: %s: %s\n", what, strerror(err < 0 ? -err : err));
 	exit(1);
 }
 
-static struct nl *connect_kernel(void)
+struct nl *connect_kernel(void)
 {
 	struct nl *nl;
 	int err = nl_open(&nl);
@@ -107,35 +108,48 @@ static void set_ids(struct nl_resource *res)
 	memset(res->timeline_id, (int)number("timeline", 0x17), sizeof(res->timeline_id));
 }
 
-static int cmd_start(const char *name, int node, const char *device)
+/* What a start needs, for the device behind @fd. */
+void describe(struct nl_resource *res, const char *name, int node, int fd)
 {
-	static struct nl_resource res;
-	struct nl *nl = connect_kernel();
 	uint64_t bytes;
+
+	if (ioctl(fd, BLKGETSIZE64, &bytes))
+		die("backing device", errno);
+	snprintf(res->name, sizeof(res->name), "%s", name);
+	set_ids(res);
+	res->node = node;
+	res->generation = 1;
+	res->seq = number("seq", 0);
+	res->durability = number("durability", REPRISE_DURABILITY_WRITE);
+	res->on_peer_loss = number("on_peer_loss", REPRISE_ON_PEER_LOSS_ALONE);
+	res->timeout_ms = number("timeout_ms", 5000);
+	res->queue_kib = number("queue_kib", 65536);
+	res->frozen = number("frozen", 0);
+	res->nr_volumes = 1;
+	res->volumes[0].minor = number("minor", -1);
+	res->volumes[0].backing_fd = fd;
+	res->volumes[0].sectors = number("sectors", (long)(bytes / 512));
+	res->volumes[0].logical_block_bytes = number("block", 512);
+	res->nr_peers = 1;
+	res->peers[0].node = number("peer", node == 1 ? 2 : 1);
+	snprintf(res->peers[0].name, sizeof(res->peers[0].name), "peer");
+}
+
+int open_backing(const char *device)
+{
 	int fd = open(device, O_RDWR | O_EXCL | O_CLOEXEC);
 
 	if (fd < 0)
 		die(device, errno);
-	if (ioctl(fd, BLKGETSIZE64, &bytes))
-		die(device, errno);
-	snprintf(res.name, sizeof(res.name), "%s", name);
-	set_ids(&res);
-	res.node = node;
-	res.generation = 1;
-	res.seq = number("seq", 0);
-	res.durability = number("durability", REPRISE_DURABILITY_WRITE);
-	res.on_peer_loss = number("on_peer_loss", REPRISE_ON_PEER_LOSS_ALONE);
-	res.timeout_ms = number("timeout_ms", 5000);
-	res.queue_kib = number("queue_kib", 65536);
-	res.frozen = number("frozen", 0);
-	res.nr_volumes = 1;
-	res.volumes[0].minor = number("minor", -1);
-	res.volumes[0].backing_fd = fd;
-	res.volumes[0].sectors = number("sectors", (long)(bytes / 512));
-	res.volumes[0].logical_block_bytes = number("block", 512);
-	res.nr_peers = 1;
-	res.peers[0].node = number("peer", node == 1 ? 2 : 1);
-	snprintf(res.peers[0].name, sizeof(res.peers[0].name), "peer");
+	return fd;
+}
+
+static int cmd_start(const char *name, int node, const char *device)
+{
+	static struct nl_resource res;
+	struct nl *nl = connect_kernel();
+
+	describe(&res, name, node, open_backing(device));
 	check(nl, nl_start(nl, &res), "start");
 	check(nl, nl_get(nl, name, &res), "get");
 	printf("/dev/reprise%d\n", res.volumes[0].minor);
@@ -187,7 +201,7 @@ static int cmd_get(const char *name)
 
 /* --- the replica -------------------------------------------------------- */
 
-static int tcp_pair(int fd[2])
+int tcp_pair(int fd[2])
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET };
 	socklen_t len = sizeof(addr);
@@ -274,69 +288,80 @@ static void send_ack(int fd, uint64_t session, const uint8_t *timeline, uint64_t
 		fprintf(stderr, "ktool: acknowledgement not sent: %s\n", strerror(errno));
 }
 
-static uint64_t take_frame(int image, const struct reprise_frame_head *head, uint8_t *payload,
-			   uint64_t expect, const uint8_t *timeline)
+static uint64_t take_frame(struct replica *r, const struct reprise_frame_head *head,
+			   const uint8_t *payload)
 {
 	struct reprise_frame_head copy = *head;
 	unsigned int n = le16toh(head->nr_ops);
-	uint64_t commit = le64toh(head->commit);
-	static uint64_t last_commit;
+	uint64_t commit = le64toh(head->commit), expect = r->seq + 1;
 
 	copy.head_crc = 0;
 	if (crc32c(&copy, sizeof(copy)) != le32toh(head->head_crc))
 		bad("header checksum", expect);
 	if (le64toh(head->first_seq) != expect)
 		bad("first seq", expect);
-	if (memcmp(head->timeline_id, timeline, 16))
+	if (memcmp(head->timeline_id, r->timeline, 16))
 		bad("timeline", expect);
-	if (commit >= expect + n || commit < last_commit)
+	if (commit >= expect + n || commit < r->commit)
 		bad("commit", expect);
-	last_commit = commit;
+	r->commit = commit;
 	for (unsigned int i = 0; i < n; i++) {
-		apply(image, &head->ops[i], payload, expect + i);
+		apply(r->image, &head->ops[i], payload, expect + i);
 		if (head->ops[i].op == REPRISE_OP_WRITE)
 			payload += (size_t)le32toh(head->ops[i].sectors) * 512;
 	}
 	return expect + n - 1;
 }
 
-static int cmd_mirror(const char *name, int node, const char *path)
+/* Applies and acknowledges what comes, until the stream ends. */
+void serve(struct replica *r)
 {
-	static uint8_t payload[REPRISE_FRAME_MAX_BYTES];
-	static struct nl_resource res;
+	uint8_t *payload = malloc(REPRISE_FRAME_MAX_BYTES);
 	struct reprise_frame_head head;
 	long after = number("after", -1), frames = 0, delay = number("delay_us", 0);
-	uint64_t session = number("session", 42), s0, seq = number("position", 0);
-	struct nl *nl = connect_kernel();
-	int fd[2] = { -1, -1 }, image = open(path, O_RDWR | O_CREAT, 0600);
-	int err = tcp_pair(fd);
 
-	if (err || image < 0)
-		die("set-up", err ? err : errno);
-	set_ids(&res);
-	check(nl, nl_attach(nl, name, node, fd[0], session, res.timeline_id, seq, &s0), "attach");
-	close(fd[0]);
-	if (s0 != seq + 1)
-		bad("S0", s0);
-	printf("attached\n");
-	fflush(stdout);
-	while (read_all(fd[1], &head, sizeof(head))) {
+	while (payload && read_all(r->fd, &head, sizeof(head))) {
 		size_t bytes = le32toh(head.frame_bytes) - sizeof(head);
 		bool misbehave = after >= 0 && frames++ >= after;
 
-		if (le32toh(head.magic) != REPRISE_FRAME_MAGIC || bytes > sizeof(payload))
-			bad("magic or length", seq);
-		if (!read_all(fd[1], payload, bytes))
+		if (le32toh(head.magic) != REPRISE_FRAME_MAGIC || bytes > REPRISE_FRAME_MAX_BYTES)
+			bad("magic or length", r->seq);
+		if (!read_all(r->fd, payload, bytes))
 			break;
-		seq = take_frame(image, &head, payload, seq + 1, res.timeline_id);
+		r->seq = take_frame(r, &head, payload);
 		if (misbehave && !option("lie", NULL) && !number("silent", 0))
 			break;
 		if (delay)
 			usleep(delay);
 		if (!(misbehave && number("silent", 0)))
-			send_ack(fd[1], session, res.timeline_id, seq, misbehave);
+			send_ack(r->fd, r->session, r->timeline, r->seq, misbehave);
 	}
-	printf("end at seq %llu\n", (unsigned long long)seq);
+	free(payload);
+	close(r->fd);
+}
+
+static int cmd_mirror(const char *name, int node, const char *path)
+{
+	static struct nl_resource res;
+	struct replica r = { .session = number("session", 42), .seq = number("position", 0) };
+	struct nl *nl = connect_kernel();
+	int fd[2] = { -1, -1 }, err = tcp_pair(fd);
+	uint64_t s0;
+
+	r.image = open(path, O_RDWR | O_CREAT, 0600);
+	if (err || r.image < 0)
+		die("set-up", err ? err : errno);
+	set_ids(&res);
+	memcpy(r.timeline, res.timeline_id, sizeof(r.timeline));
+	check(nl, nl_attach(nl, name, node, fd[0], r.session, r.timeline, r.seq, &s0), "attach");
+	close(fd[0]);
+	r.fd = fd[1];
+	if (s0 != r.seq + 1)
+		bad("S0", s0);
+	printf("attached\n");
+	fflush(stdout);
+	serve(&r);
+	printf("end at seq %llu\n", (unsigned long long)r.seq);
 	return 0;
 }
 
@@ -355,6 +380,11 @@ int main(int argc, char **argv)
 		nr_options = argc - 5;
 		return cmd_mirror(argv[2], atoi(argv[3]), argv[4]);
 	}
+	if (!strcmp(argv[1], "fail") && argc >= 5) {
+		options = (const char **)argv + 5;
+		nr_options = argc - 5;
+		return cmd_fail(argv[2], argv[3], argv[4]);
+	}
 	options = (const char **)argv + 3;
 	nr_options = argc - 3;
 	if (!strcmp(argv[1], "stop"))
@@ -369,6 +399,6 @@ int main(int argc, char **argv)
 		return 0;
 	}
 usage:
-	fprintf(stderr, "usage: ktool start|stop|mirror|get|freeze|resume NAME ...\n");
+	fprintf(stderr, "usage: ktool start|stop|mirror|get|freeze|resume|fail NAME ...\n");
 	return 2;
 }

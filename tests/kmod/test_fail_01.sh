@@ -1,0 +1,24 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# tests: faults
+# tests: time 1200
+# Loading the module, and every command to it, with each of its allocations
+# failing in turn: refused with nothing changed and then possible, or done.
+. "$(dirname "$0")/common.sh"
+
+need_faults
+ktap_print_header
+ktap_set_plan 11
+work=$(mktemp -d)
+image=$work/image
+truncate -s 64M "$image"
+backing=$(loop_disk fail 64)
+
+result "load" each_fails load - "$TOP/build/kmod/$(uname -r)/reprise.ko"
+load_module || exit 1
+for operation in start set get list attach detach freeze resume stop force; do
+	result "$operation" each_fails $operation r "$backing" "$image"
+done
+rmmod reprise
+losetup -d "$backing"
+ktap_finished
