@@ -352,7 +352,7 @@ int conf_load(const char *path, struct conf *conf, char *error, size_t error_byt
 		.logical_block_bytes = 512,
 		.log_bytes = 512 * MIB,
 		.segment_bytes = 64 * MIB,
-		.unapplied_bytes = 32 * MIB,
+		.unapplied_bytes = 20 * MIB,
 	};
 	struct conf_parse parse = {
 		.path = path,

@@ -55,7 +55,7 @@ struct conf {
 	uint32_t logical_block_bytes;		/* default 512; 512 or 4096 */
 	uint64_t log_bytes;			/* default 512 MiB: whole log of a replica */
 	uint64_t segment_bytes;			/* default 64 MiB; at most log_bytes / 4 */
-	uint64_t unapplied_bytes;		/* default 32 MiB: also the ring's size */
+	uint64_t unapplied_bytes;		/* default 20 MiB: also the ring's size */
 	struct conf_volume volumes[REPRISE_MAX_VOLUMES];
 	unsigned int nr_volumes;		/* sorted by number */
 	struct conf_node nodes[REPRISE_MAX_NODES];

@@ -65,7 +65,7 @@ static void write_text(FILE *file, const char *resource, const struct new_node *
 		      "timeout = \"6s\"\n"
 		      "log-size = \"512MiB\"\n"
 		      "segment-size = \"64MiB\"\n"
-		      "unapplied = \"32MiB\"\n\n"
+		      "unapplied = \"20MiB\"\n\n"
 		      "volume 0 { }\n");
 	for (unsigned int i = 0; i < nr_nodes; i++)
 		fprintf(file,
