@@ -55,13 +55,15 @@ static json_t *record_object(const struct meta *m, const struct meta_volume *v)
 
 	for (unsigned int i = 0; i < m->nr_timelines; i++)
 		json_array_append_new(timelines, as_json_timeline(&m->timelines[i]));
-	json_object_update_new(o, json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:o, s:o}",
+	json_object_update_new(o, json_pack("{s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}",
 					    "durability", durability_name(m->durability),
 					    "on_peer_loss", on_peer_loss_name(m->on_peer_loss),
 					    "logical_block_bytes", (int)m->logical_block_bytes,
 					    "size_sectors", (json_int_t)v->size_sectors,
 					    "device_sectors", (json_int_t)v->device_sectors,
-					    "applied", (json_int_t)m->applied, "realtime_ns",
+					    "applied", (json_int_t)m->applied, "commit",
+					    (json_int_t)m->commit, "log_ordinal",
+					    (json_int_t)m->log_ordinal, "realtime_ns",
 					    (json_int_t)m->realtime_ns, "timelines", timelines,
 					    "peers", peers_array(m)));
 	if (m->left)
@@ -95,8 +97,9 @@ static void print_record(const struct meta *m, const struct meta_volume *v)
 	printf("  size %s, device %" PRIu64 " sectors, blocks of %u\n",
 	       say_size(v->size_sectors * REPRISE_SECTOR_BYTES, size), v->device_sectors,
 	       m->logical_block_bytes);
-	printf("  record %" PRIu64 " of %s: state %s, applied %" PRIu64, m->number,
-	       say_time(m->realtime_ns, when), meta_state_name(m->state), m->applied);
+	printf("  record %" PRIu64 " of %s: state %s, applied %" PRIu64 ", committed %" PRIu64
+	       ", log begun up to segment %" PRIu64, m->number, say_time(m->realtime_ns, when),
+	       meta_state_name(m->state), m->applied, m->commit, m->log_ordinal);
 	if (m->left)
 		printf(", timeline left at %" PRIu64, m->left_seq);
 	printf("\n  durability %s, on loss of a peer: %s\n", durability_name(m->durability),
