@@ -94,16 +94,17 @@ static uint64_t op_end(const struct window_op *op)
 /* Sectors [@start, @end) belong to @op. */
 static void emit(struct window *window, uint32_t op, uint64_t start, uint64_t end)
 {
-	struct window_piece *last = &window->pieces[window->nr_pieces - 1];
+	struct window_piece *next = window->pieces + window->nr_pieces;
 
-	if (window->nr_pieces && last->op == op && last->sector + last->sectors == start) {
-		last->sectors += end - start;
+	/* While an operation lasts, pieces follow each other without a gap. */
+	if (window->nr_pieces && next[-1].op == op) {
+		assert(next[-1].sector + next[-1].sectors == start);
+		next[-1].sectors += end - start;
 		return;
 	}
 	assert(window->nr_pieces < 2 * window->max_ops);
-	window->pieces[window->nr_pieces++] = (struct window_piece){
-		.sector = start, .sectors = end - start, .op = op,
-	};
+	*next = (struct window_piece){ .sector = start, .sectors = end - start, .op = op };
+	window->nr_pieces++;
 }
 
 /* One volume: the operations @order[0..@nr). */
