@@ -101,8 +101,10 @@ static bool resync_agrees(const struct role_self *self, const struct role_peer *
 {
 	const struct meet_decision *d = &peer->decision;
 
+	if (d->side != MEET_A && d->may_hold_more)
+		return peer_holds_more(self, peer, v);
 	if (d->side != MEET_A)
-		return !d->may_hold_more || peer_holds_more(self, peer, v);
+		return true;
 	if (d->reason == MEET_UNCLEAN && d->may_hold_more)
 		return crashed_here(self, peer, v);
 	hint(v, "promote %s instead; with --force the writes that only %s holds are left out for good",
