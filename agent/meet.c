@@ -181,14 +181,13 @@ static struct meet_decision meet_same_timeline(const struct stand *a, const stru
 	return meet_shorter(a, b);
 }
 
-/* All of @ahead's forks past the common timeline are clean and at @seq. */
-static bool forks_clean_at(const struct stand *ahead, uint64_t seq)
+/* All of @ahead's forks past the common timeline are at @seq. */
+static bool forks_at(const struct stand *ahead, uint64_t seq)
 {
 	const struct meet_side *side = ahead->side;
 
 	for (unsigned int i = ahead->common + 1; i < side->nr_timelines; i++) {
-		if (side->timelines[i].kind != REPRISE_FORK_CLEAN ||
-		    side->timelines[i].fork_seq != seq)
+		if (side->timelines[i].fork_seq != seq)
 			return false;
 	}
 	return true;
@@ -222,7 +221,7 @@ static struct meet_decision meet_one_beyond(const struct stand *old, const struc
 		return decide(MEET_RESYNC, old->who, MEET_UNCLEAN);
 	if (any_unclean_fork(new))
 		return decide(MEET_RESYNC, old->who, MEET_CRASH_FORK);
-	if (forks_clean_at(new, side->position))
+	if (forks_at(new, side->position))
 		return decide(MEET_FOLLOW, old->who, MEET_NO_REASON);
 	return decide(MEET_RESYNC, old->who, MEET_SHORTER);
 }
