@@ -42,6 +42,7 @@ $(BUILD)/fuzz/%: $(BUILD)/obj-fuzz/tests/fuzz/fuzz_%.o $(BUILD)/libfuzzed.a
 .PRECIOUS: $(BUILD)/obj-fuzz/%.o
 -include $(wildcard $(BUILD)/obj-fuzz/*/*.d $(BUILD)/obj-fuzz/*/*/*.d $(BUILD)/obj-fuzz/*/*/*/*.d)
 
+tests-build: fuzz-build
 fuzz-build: $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
 fuzz: fuzz-build
 	tests/fuzz/run --seconds $(or $(SECONDS),600) $(TARGET)
