@@ -4,9 +4,9 @@
 KPURE_CFLAGS := -std=gnu11 -O1 -g $(WARN) -Wno-sign-compare -Wno-unused-parameter -fsanitize=address,undefined \
 	-Itests/kpure/include -I$(BUILD)/linux-tools/tools/include -Ikmod
 KPURE_SRC := kmod/stream.c kmod/frame.c kmod/dirty.c
-KPURE_BIN := $(BUILD)/tests/unit/test_stream $(BUILD)/tests/unit/test_dirty
+KPURE_BIN := $(addprefix $(BUILD)/tests/unit/,test_ack test_dirty test_stream)
 
-$(BUILD)/tests/unit/test_stream $(BUILD)/tests/unit/test_dirty: $(BUILD)/tests/unit/test_%: \
+$(KPURE_BIN): $(BUILD)/tests/unit/test_%: \
 		tests/kpure/test_%.c $(KPURE_SRC) $(wildcard kmod/*.h kmod/uapi/*.h tests/kpure/*.h tests/kpure/include/*/*.h) \
 		$(BUILD)/kselftest/.done
 	@mkdir -p $(dir $@)

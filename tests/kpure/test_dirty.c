@@ -44,10 +44,19 @@ static void without_memory(void)
 	struct reprise_dirty dirty;
 
 	reprise_dirty_init(&dirty);
+	must(!reprise_dirty_any(&dirty) && !reprise_dirty_test(&dirty, 1, 100));
+	reprise_dirty_mark(&dirty, 1, 0, 1);
+	must(reprise_dirty_any(&dirty) && !reprise_dirty_test(&dirty, 1, 100));
 	kpure_no_memory = true;
 	reprise_dirty_mark(&dirty, 1, 100, 1);
 	kpure_no_memory = false;
+	must(!dirty.all);
+	kpure_no_memory = true;
+	reprise_dirty_mark(&dirty, 0, 100, 1);
+	kpure_no_memory = false;
 	must(dirty.all && reprise_dirty_any(&dirty) && reprise_dirty_test(&dirty, 0, 0));
+	reprise_dirty_mark(&dirty, 0, 100, 1);
+	must(dirty.all);
 	reprise_dirty_clear(&dirty);
 	must(!reprise_dirty_any(&dirty));
 }
