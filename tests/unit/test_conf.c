@@ -475,6 +475,7 @@ TEST_F(conf, description)
 
 TEST(difference_of_strangers)
 {
+	char longer[300] = "";
 	char text[512];
 
 	EXPECT_TRUE(conf_difference("a = 1\nb = 2\n", "b = 2\n", "alpha", "beta", text, sizeof(text)));
@@ -490,6 +491,15 @@ TEST(difference_of_strangers)
 	EXPECT_STREQ("a is \"1\" on alpha and \"?[2J?\" on beta", text);
 	EXPECT_TRUE(conf_difference("a = 1\n", "a = ", "alpha", "beta", text, sizeof(text)));
 	EXPECT_STREQ("a is \"1\" on alpha and \"\" on beta", text);
+	/* The sign stands in the next line; a line without one; one longer than is shown. */
+	EXPECT_TRUE(conf_difference("a\nb = 1\n", "a\nb = 2\n", "alpha", "beta", text,
+				    sizeof(text)));
+	EXPECT_STREQ("b is \"1\" on alpha and \"2\" on beta", text);
+	EXPECT_TRUE(conf_difference("a = 1\n", "a\n", "alpha", "beta", text, sizeof(text)));
+	memset(longer, 'x', sizeof(longer) - 1);
+	memcpy(longer, "a = ", 4);
+	EXPECT_TRUE(conf_difference(longer, "a = 1", "alpha", "beta", text, sizeof(text)));
+	EXPECT_GT(150, strlen(text));
 	EXPECT_TRUE(conf_difference("a\n", "\n\n\n", "alpha", "beta", text, sizeof(text)));
 	EXPECT_TRUE(conf_difference("a = 1\nb = 2\n", "a = 1\nb = 2\nc = 3", "alpha", "beta",
 				    text, sizeof(text)));

@@ -507,6 +507,26 @@ TEST(timers_against_a_list)
 	timers_exit(&timers);
 }
 
+/* More than there was room for at first: all fire, none early. */
+TEST(timers_many)
+{
+	enum { COUNT = 1000 };
+	static struct timed timed[COUNT];
+	struct timers timers;
+
+	timers_init(&timers);
+	for (int i = 0; i < COUNT; i++) {
+		timed[i].timer.fire = note_fire;
+		timers_set(&timers, &timed[i].timer, 1 + i * 7 % COUNT);
+	}
+	timers_fire(&timers, COUNT / 2);
+	for (int i = 0; i < COUNT; i++)
+		ASSERT_EQ(timed[i].timer.deadline_ns > COUNT / 2, timed[i].timer.armed);
+	timers_fire(&timers, COUNT);
+	EXPECT_EQ(UINT64_MAX, timers_next_ns(&timers));
+	timers_exit(&timers);
+}
+
 /* Sockets. */
 
 struct dialer {

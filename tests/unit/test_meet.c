@@ -395,6 +395,60 @@ TEST_F(pair, lineage_that_contradicts_itself_is_refused)
 	EXPECT_EQ(MEET_INCONSISTENT, meet(&self->a, &self->b).reason);
 }
 
+TEST_F(pair, any_side_may_be_the_one_that_contradicts_itself)
+{
+	self->a_lines[1] = timeline(9, 0, 1, 5, REPRISE_FORK_CLEAN);
+	self->a_lines[2] = timeline(10, 9, 2, 4, REPRISE_FORK_CLEAN);
+	self->a.nr_timelines = 3;
+	self->a.position = 5;
+	EXPECT_EQ(MEET_INCONSISTENT, meet(&self->a, &self->b).reason);
+	self->a.nr_timelines = 2;
+	self->a.position = 4;
+	EXPECT_EQ(MEET_INCONSISTENT, meet(&self->a, &self->b).reason);
+	EXPECT_EQ(MEET_INCONSISTENT, meet(&self->b, &self->a).reason);
+}
+
+/* One id, two stories: each field of a timeline is part of the story. */
+TEST_F(pair, common_timeline_must_be_the_same)
+{
+	struct meta_timeline good = timeline(9, 0, 1, 5, REPRISE_FORK_CLEAN);
+
+	self->a_lines[1] = good;
+	self->a.nr_timelines = self->b.nr_timelines = 2;
+	self->a.position = self->b.position = 9;
+	for (unsigned int field = 0; field < 4; field++) {
+		self->b_lines[0] = timeline(0, 0, 0, 0, REPRISE_FORK_ORIGIN);
+		self->b_lines[1] = good;
+		EXPECT_EQ(MEET_IN_SYNC, meet(&self->a, &self->b).outcome);
+		self->b_lines[1].generation += field == 0;
+		self->b_lines[1].fork_seq += field == 1;
+		self->b_lines[1].kind += field == 2;
+		/* A parent of its own, so that the lineage itself is sound. */
+		if (field == 3)
+			self->b_lines[0].id[5] = self->b_lines[1].parent[5] = 7;
+		EXPECT_EQ(MEET_INCONSISTENT, meet(&self->a, &self->b).reason);
+	}
+}
+
+/* Two branches without writes: the primary's goes on, else the smaller node's. */
+TEST_F(pair, two_branches_without_writes)
+{
+	self->a_lines[1] = timeline(8, 0, 1, 5, REPRISE_FORK_CLEAN);
+	self->b_lines[1] = timeline(9, 0, 1, 5, REPRISE_FORK_CLEAN);
+	self->a.nr_timelines = self->b.nr_timelines = 2;
+	self->a.position = self->b.position = 5;
+	EXPECT_EQ(MEET_B, meet(&self->a, &self->b).side);
+	self->b.primary = true;
+	EXPECT_EQ(MEET_A, meet(&self->a, &self->b).side);
+	self->b.primary = false;
+	self->a.primary = true;
+	EXPECT_EQ(MEET_B, meet(&self->a, &self->b).side);
+	EXPECT_EQ(MEET_BRANCHED, meet(&self->a, &self->b).reason);
+	self->a.primary = false;
+	self->b.node = self->a.node;
+	EXPECT_EQ(MEET_REFUSED, meet(&self->a, &self->b).outcome);
+}
+
 /* Blank says: no content.  A lineage, or being primary, says that there is. */
 TEST_F(pair, blank_with_a_history_is_refused)
 {

@@ -136,6 +136,147 @@ TEST(answer_survives_and_its_number_is_never_zero)
 	json_decref(json);
 }
 
+static json_t *sample_introduction(void)
+{
+	static const struct message_introduce in = {
+		.node = 2, .name = "beta", .release = "0.1", .config = "a = 1\n",
+		.logical_block_bytes = 512, .nr_volumes = 1, .volumes = { { 3, 8 } },
+	};
+
+	return message_put_introduce(&in);
+}
+
+static json_t *sample_answer(void)
+{
+	static const struct message_answer in = { .number = 0xabc, .code = "busy" };
+
+	return message_put_answer(&in);
+}
+
+static json_t *small_state(void)
+{
+	struct message_state *st = sample_state(1);
+	json_t *json = message_put_state(st);
+
+	free(st);
+	return json;
+}
+
+static bool refused_introduction(json_t *json)
+{
+	struct message_introduce *out = calloc(1, sizeof(*out));
+	const char *why;
+	bool refused = message_get_introduce(json, out, &why);
+
+	free(out);
+	return refused;
+}
+
+static bool refused_state(json_t *json)
+{
+	struct message_state *out = calloc(1, sizeof(*out));
+	const char *why;
+	bool refused = message_get_state(json, out, &why);
+
+	free(out);
+	return refused;
+}
+
+static bool refused_answer(json_t *json)
+{
+	struct message_answer out;
+	const char *why;
+
+	return message_get_answer(json, &out, &why);
+}
+
+/* A member of that value makes the body one to be refused. */
+struct wrong {
+	json_t *(*sample)(void);
+	bool (*refused)(json_t *json);
+	const char *key;
+	const char *value;	/* in JSON; NULL: left out */
+};
+
+#define ID32 "00000000000000000000000000000000"
+#define TIMELINES(entry) small_state, refused_state, "timelines", "[" entry "]"
+#define INTRODUCTION sample_introduction, refused_introduction
+#define ANSWER sample_answer, refused_answer
+
+static const struct wrong wrongs[] = {
+	{ INTRODUCTION, "node", NULL },
+	{ INTRODUCTION, "node", "17" },
+	{ INTRODUCTION, "name", NULL },
+	{ INTRODUCTION, "name", "7" },
+	{ INTRODUCTION, "name", "\"two\\nlines\"" },
+	{ INTRODUCTION, "name", "\"ends\\u0000here\"" },
+	{ INTRODUCTION, "name", "\"delete\\u007f\"" },
+	{ INTRODUCTION, "release", NULL },
+	{ INTRODUCTION, "release", "\"0123456789012345678901234567890123456789\"" },
+	{ INTRODUCTION, "config", NULL },
+	{ INTRODUCTION, "config", "\"tab\\u0009\"" },
+	{ INTRODUCTION, "logical_block", "-1" },
+	{ INTRODUCTION, "logical_block", "65537" },
+	{ INTRODUCTION, "volumes", "7" },
+	{ INTRODUCTION, "volumes", "[7]" },
+	{ INTRODUCTION, "volumes", "[[1]]" },
+	{ INTRODUCTION, "volumes", "[[16,8]]" },
+	{ INTRODUCTION, "volumes", "[[1,-8]]" },
+	{ INTRODUCTION, "volumes", "[[1,\"8\"]]" },
+	{ INTRODUCTION, "volumes", "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]" },
+	{ ANSWER, "number", NULL },
+	{ ANSWER, "number", "\"abc\"" },
+	{ ANSWER, "number", "\"000000000000000g\"" },
+	{ ANSWER, "ok", "1" },
+	{ ANSWER, "code", "\"0123456789012345678901234567890123456789\"" },
+	{ ANSWER, "text", "null" },
+	{ ANSWER, "position", "0.5" },
+	{ ANSWER, "timeline", NULL },
+	{ ANSWER, "timeline", "\"00\"" },
+	{ ANSWER, "timeline", "\"0000000000000000000000000000000g\"" },
+	{ ANSWER, "timeline", "\"000000000000000000000000000000:0\"" },
+	{ ANSWER, "timeline", "\"A0000000000000000000000000000000\"" },
+	{ ANSWER, "timeline", "\"0/000000000000000000000000000000\"" },
+	{ TIMELINES("[0]") },
+	{ TIMELINES("[-1,\"" ID32 "\",\"" ID32 "\",0,0,0,0]") },
+	{ TIMELINES("[0,7,\"" ID32 "\",0,0,0,0]") },
+	{ TIMELINES("[0,\"" ID32 "\",\"\",0,0,0,0]") },
+	{ TIMELINES("[0,\"" ID32 "\",\"" ID32 "\",-1,0,0,0]") },
+	{ TIMELINES("[0,\"" ID32 "\",\"" ID32 "\",0,5,0,0]") },
+	{ TIMELINES("[0,\"" ID32 "\",\"" ID32 "\",0,0,17,0]") },
+	{ TIMELINES("[0,\"" ID32 "\",\"" ID32 "\",0,0,0,null]") },
+};
+
+TEST(any_member_wrong_is_refused)
+{
+	for (size_t i = 0; i < sizeof(wrongs) / sizeof(wrongs[0]); i++) {
+		const struct wrong *w = &wrongs[i];
+		json_t *json = w->sample();
+
+		EXPECT_FALSE(w->refused(json));
+		if (w->value)
+			json_object_set_new(json, w->key,
+					    json_loads(w->value, JSON_DECODE_ANY | JSON_ALLOW_NUL,
+						       NULL));
+		else
+			json_object_del(json, w->key);
+		EXPECT_TRUE(w->refused(json)) TH_LOG("%s: %s", w->key, w->value);
+		json_decref(json);
+	}
+}
+
+/* What cannot be shown is not sent: the other side would refuse all of it. */
+TEST(own_texts_are_made_fit_to_be_sent)
+{
+	struct message_answer in = { .number = 1, .text = "a\nb\x7f" }, out;
+	json_t *json = message_put_answer(&in);
+	const char *why;
+
+	ASSERT_EQ(0, message_get_answer(json, &out, &why));
+	EXPECT_STREQ("a?b?", out.text);
+	json_decref(json);
+}
+
 TEST(text_from_the_kernel_may_hold_anything)
 {
 	struct message_answer in = { .number = 1, .text = "bad \x01 \xff\xfe" }, out;

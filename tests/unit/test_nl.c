@@ -108,6 +108,70 @@ TEST(start_is_read_back)
 	EXPECT_FALSE(nl_build_start(nl_build(buffer, FAMILY, REPRISE_CMD_START, 0, 1), 128, &res));
 }
 
+/* In a buffer of @bytes; false: it does not fit. */
+static bool build_start(size_t bytes)
+{
+	static const struct nl_resource res = {
+		.name = "pg", .durability = REPRISE_DURABILITY_WRITE,
+		.on_peer_loss = REPRISE_ON_PEER_LOSS_ALONE, .timeout_ms = 6000, .queue_kib = 1024,
+		.frozen = true, .nr_volumes = 1, .nr_peers = 1,
+		.peers = { { .node = 2, .name = "beta" } },
+	};
+
+	return nl_build_start(nl_build(buffer, FAMILY, REPRISE_CMD_START, 0, 1), bytes, &res);
+}
+
+static bool build_stop(size_t bytes)
+{
+	return nl_build_stop(nl_build(buffer, FAMILY, REPRISE_CMD_STOP, 0, 1), bytes, "pg", 5, true);
+}
+
+static bool build_attach(size_t bytes)
+{
+	static const uint8_t timeline[REPRISE_ID_BYTES];
+
+	return nl_build_attach(nl_build(buffer, FAMILY, REPRISE_CMD_ATTACH, 0, 1), bytes, "pg", 2,
+			       5, 7, timeline, 9);
+}
+
+static bool build_detach(size_t bytes)
+{
+	return nl_build_detach(nl_build(buffer, FAMILY, REPRISE_CMD_DETACH, 0, 1), bytes, "pg", 2);
+}
+
+/* Whatever the room, what is built stays within it; and it fits exactly where it ends. */
+TEST(no_request_leaves_its_buffer)
+{
+	bool (*const builds[])(size_t bytes) = { build_start, build_stop, build_attach,
+						 build_detach };
+
+	for (unsigned int i = 0; i < 4; i++) {
+		struct nlmsghdr *nlh = (struct nlmsghdr *)buffer;
+		size_t whole;
+
+		ASSERT_TRUE(builds[i](BUFFER_BYTES));
+		whole = nlh->nlmsg_len;
+		for (size_t bytes = NLMSG_HDRLEN + GENL_HDRLEN; bytes < whole; bytes++) {
+			EXPECT_FALSE(builds[i](bytes));
+			EXPECT_LE(nlh->nlmsg_len, bytes);
+		}
+		EXPECT_TRUE(builds[i](whole));
+	}
+}
+
+TEST(stop_and_settings_without_options)
+{
+	struct nl_resource got, res = { .name = "pg" };
+	struct nlmsghdr *nlh = nl_build(buffer, FAMILY, REPRISE_CMD_STOP, 0, 1);
+
+	ASSERT_TRUE(nl_build_stop(nlh, BUFFER_BYTES, "pg", 5, false));
+	ASSERT_EQ(0, nl_parse_resource(nlh, &got));
+	EXPECT_STREQ("pg", got.name);
+	nlh = nl_build(buffer, FAMILY, REPRISE_CMD_SET, 0, 1);
+	ASSERT_TRUE(nl_build_settings(nlh, BUFFER_BYTES, &res));
+	EXPECT_EQ(NLMSG_HDRLEN + GENL_HDRLEN, nlh->nlmsg_len);
+}
+
 TEST(too_many_are_refused)
 {
 	struct nl_resource res = { .seq = 1 };
@@ -127,6 +191,9 @@ TEST(bad_values_are_refused_and_fill_nothing)
 	EXPECT_EQ(-EBADMSG, nl_parse_resource(nlh, &res));
 	nlh = build_answer(0, 0);
 	mnl_attr_put_u32(nlh, REPRISE_A_DURABILITY, 99);
+	EXPECT_EQ(-EBADMSG, nl_parse_resource(nlh, &res));
+	nlh = build_answer(0, 0);
+	mnl_attr_put_u32(nlh, REPRISE_A_ON_PEER_LOSS, 99);
 	EXPECT_EQ(-EBADMSG, nl_parse_resource(nlh, &res));
 	nlh = build_answer(0, 0);
 	mnl_attr_put(nlh, REPRISE_A_NAME, 2, "pg");	/* without the nul */

@@ -204,4 +204,21 @@ TEST(deposed_primary_is_demoted_only_with_force)
 	EXPECT_TRUE(v.allowed);
 }
 
+/* What concerns the other side is no reason to refuse here. */
+TEST(the_other_side_is_to_follow_or_was_deposed)
+{
+	struct role_peer peer = in_contact(MEET_FOLLOW, MEET_B, MEET_NO_REASON);
+	struct role_verdict verdict = promote(&healthy, &peer, false);
+
+	EXPECT_TRUE(verdict.allowed);
+	peer.decision.side = MEET_A;
+	EXPECT_FALSE(promote(&healthy, &peer, false).allowed);
+	peer = in_contact(MEET_DEPOSED, MEET_B, MEET_NEWER_TIMELINE);
+	role_check_demote(&healthy, &peer, 1, false, &verdict);
+	EXPECT_TRUE(verdict.allowed);
+	peer.decision.side = MEET_A;
+	role_check_demote(&healthy, &peer, 1, false, &verdict);
+	EXPECT_FALSE(verdict.allowed);
+}
+
 TEST_HARNESS_MAIN
