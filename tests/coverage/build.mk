@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0
+# What the unit tests reach: everything once more without optimisation, for
+# gcov.  "make coverage" builds, runs the tests and prints the table.
+COV_CFLAGS := -std=gnu11 -O0 -g --coverage $(WARN) $(TEST_WARN) -Wno-format-truncation
+COV_TESTS := $(filter-out test_nl_kernel,$(patsubst tests/unit/%.c,%,$(UNIT_SRC)))
+cov-obj = $(patsubst %.c,$(BUILD)/cov/obj/%.o,$(1))
+
+$(BUILD)/cov/obj/%.o: %.c $(BUILD)/kselftest/.done
+	@mkdir -p $(dir $@)
+	$(CC) $(TEST_CPPFLAGS) $(COV_CFLAGS) -MMD -MP -c $< -o $@
+
+# The module's pure files, on the stubs of tests/kpure.
+$(BUILD)/cov/kpure/%.o: %.c $(BUILD)/kselftest/.done
+	@mkdir -p $(dir $@)
+	$(CC) -Itests/kpure/include -I$(BUILD)/linux-tools/tools/include -Ikmod $(COV_CFLAGS) \
+		-MMD -MP -c $< -o $@
+
+$(BUILD)/cov/rbtree.o: $(BUILD)/kselftest/.done
+	@mkdir -p $(dir $@)
+	$(CC) -I$(BUILD)/linux-tools/tools/include -c $(BUILD)/linux-tools/tools/lib/rbtree.c -o $@
+
+$(BUILD)/cov/libreprise.a: $(call cov-obj,$(AGENT_SRC) $(addprefix tests/unit/env_,mem.c model.c kernel.c))
+	rm -f $@
+	$(AR) rcs $@ $^
+
+COV_KPURE := $(addprefix $(BUILD)/cov/,test_ack test_dirty test_stream)
+$(COV_KPURE): $(BUILD)/cov/test_%: \
+		$(BUILD)/cov/kpure/tests/kpure/test_%.o \
+		$(addprefix $(BUILD)/cov/kpure/kmod/,stream.o frame.o dirty.o) $(BUILD)/cov/rbtree.o
+	$(CC) --coverage -o $@ $^
+
+$(BUILD)/cov/test_%: $(BUILD)/cov/obj/tests/unit/test_%.o $(BUILD)/cov/obj/tests/coverage/exit.o \
+		$(BUILD)/cov/libreprise.a
+	$(CC) --coverage -Wl,--wrap=_exit -o $@ $^ $(LDLIBS)
+
+$(BUILD)/cov/reprised: $(call cov-obj,agent/main.c) $(BUILD)/cov/libreprise.a
+	$(CC) --coverage -o $@ $^ $(LDLIBS)
+
+$(BUILD)/cov/reprise: $(BUILD)/reprise
+	cp $< $@
+
+.PRECIOUS: $(BUILD)/cov/obj/%.o $(BUILD)/cov/kpure/%.o
+-include $(wildcard $(BUILD)/cov/*/*/*.d $(BUILD)/cov/*/*/*/*.d)
+
+coverage-build: $(COV_TESTS:%=$(BUILD)/cov/%) $(COV_KPURE) \
+	$(BUILD)/cov/reprised $(BUILD)/cov/reprise
+coverage: coverage-build
+	tests/coverage/run
+.PHONY: coverage coverage-build
