@@ -217,6 +217,7 @@ static const struct wrong wrongs[] = {
 	{ INTRODUCTION, "config", "\"tab\\u0009\"" },
 	{ INTRODUCTION, "logical_block", "-1" },
 	{ INTRODUCTION, "logical_block", "65537" },
+	{ INTRODUCTION, "volumes", NULL },
 	{ INTRODUCTION, "volumes", "7" },
 	{ INTRODUCTION, "volumes", "[7]" },
 	{ INTRODUCTION, "volumes", "[[1]]" },
@@ -274,6 +275,16 @@ TEST(own_texts_are_made_fit_to_be_sent)
 
 	ASSERT_EQ(0, message_get_answer(json, &out, &why));
 	EXPECT_STREQ("a?b?", out.text);
+	json_decref(json);
+}
+
+TEST(lines_of_a_configuration_stay)
+{
+	struct message_introduce in = { .name = "beta", .config = "a = 1\nb\t= 2\n" };
+	json_t *json = message_put_introduce(&in);
+
+	EXPECT_STREQ("a = 1\nb?= 2\n", json_string_value(json_object_get(json, "config")));
+	EXPECT_FALSE(refused_introduction(json));
 	json_decref(json);
 }
 

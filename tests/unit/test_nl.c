@@ -109,16 +109,26 @@ TEST(start_is_read_back)
 }
 
 /* In a buffer of @bytes; false: it does not fit. */
-static bool build_start(size_t bytes)
+static bool start_fits(size_t bytes, bool frozen)
 {
-	static const struct nl_resource res = {
+	struct nl_resource res = {
 		.name = "pg", .durability = REPRISE_DURABILITY_WRITE,
 		.on_peer_loss = REPRISE_ON_PEER_LOSS_ALONE, .timeout_ms = 6000, .queue_kib = 1024,
-		.frozen = true, .nr_volumes = 1, .nr_peers = 1,
-		.peers = { { .node = 2, .name = "beta" } },
+		.nr_volumes = 1, .nr_peers = 1, .peers = { { .node = 2, .name = "beta" } },
 	};
 
+	res.frozen = frozen;
 	return nl_build_start(nl_build(buffer, FAMILY, REPRISE_CMD_START, 0, 1), bytes, &res);
+}
+
+static bool build_start(size_t bytes)
+{
+	return start_fits(bytes, false);
+}
+
+static bool build_start_frozen(size_t bytes)
+{
+	return start_fits(bytes, true);
 }
 
 static bool build_stop(size_t bytes)
@@ -142,10 +152,10 @@ static bool build_detach(size_t bytes)
 /* Whatever the room, what is built stays within it; and it fits exactly where it ends. */
 TEST(no_request_leaves_its_buffer)
 {
-	bool (*const builds[])(size_t bytes) = { build_start, build_stop, build_attach,
-						 build_detach };
+	bool (*const builds[])(size_t bytes) = { build_start, build_start_frozen, build_stop,
+						 build_attach, build_detach };
 
-	for (unsigned int i = 0; i < 4; i++) {
+	for (unsigned int i = 0; i < 5; i++) {
 		struct nlmsghdr *nlh = (struct nlmsghdr *)buffer;
 		size_t whole;
 
@@ -157,6 +167,18 @@ TEST(no_request_leaves_its_buffer)
 		}
 		EXPECT_TRUE(builds[i](whole));
 	}
+}
+
+TEST(a_message_has_its_head)
+{
+	struct nlmsghdr nlh = { .nlmsg_len = sizeof(nlh) };
+
+	EXPECT_TRUE(nl_message_ok(&nlh, sizeof(nlh)));
+	EXPECT_FALSE(nl_message_ok(&nlh, sizeof(nlh) - 1));
+	nlh.nlmsg_len = sizeof(nlh) + 1;
+	EXPECT_FALSE(nl_message_ok(&nlh, sizeof(nlh)));
+	nlh.nlmsg_len = sizeof(nlh) - 1;
+	EXPECT_FALSE(nl_message_ok(&nlh, sizeof(nlh)));
 }
 
 TEST(stop_and_settings_without_options)
