@@ -11,7 +11,8 @@
 /* Nothing is mutated here, but the targets' mutators refer to it. */
 size_t LLVMFuzzerMutate(uint8_t *data, size_t bytes, size_t max_bytes)
 {
-	(void)data, (void)max_bytes;
+	(void)data;
+	(void)max_bytes;
 	return bytes;
 }
 

@@ -17,7 +17,7 @@
 
 enum { DESCRIPTION_BYTES = 16384, SECRET_DIGITS = 12 };
 
-static char dir[] = "/dev/shm/fuzz_conf.XXXXXX", path[64];
+static char dir[32] = "/dev/shm/fuzz_conf.XXXXXX", path[64];
 
 static void clean_up(void)
 {

@@ -25,7 +25,7 @@ enum { MAX_STEPS = 4000, ANSWER_BYTES = 1 << 20 };
 
 static const char *const beforehand[] = { "", UP, UP PROMOTE };
 
-static char dir[] = "/dev/shm/fuzz_ctl.XXXXXX";
+static char dir[32] = "/dev/shm/fuzz_ctl.XXXXXX";
 
 static void clean_up(void)
 {

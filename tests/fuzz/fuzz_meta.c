@@ -160,6 +160,14 @@ static void make_record(struct fuzz_random *random, union record *record)
 	meta_encode(&meta, &volume, record);
 }
 
+/* What is not there is zero: most of a record is, and need not be kept. */
+static size_t without_tail(const uint8_t *data, size_t bytes)
+{
+	while (bytes > 1 && !data[bytes - 1])
+		bytes--;
+	return bytes;
+}
+
 static void mutate_entry(struct fuzz_random *random, struct reprise_meta_record *disk)
 {
 	unsigned int timeline = fuzz_random_below(random, le16toh(disk->nr_timelines) + 1);
@@ -186,10 +194,10 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t max, unsigned
 	struct fuzz_random random = { seed };
 
 	if (max < sizeof(record) || !fuzz_random_below(&random, 20))
-		return LLVMFuzzerMutate(data, bytes, max);
+		return without_tail(data, LLVMFuzzerMutate(data, bytes, max));
 	memset(&record, 0, sizeof(record));
 	memcpy(&record, data, bytes < sizeof(record) ? bytes : sizeof(record));
-	if (bytes < sizeof(record))
+	if (bytes < offsetof(struct reprise_meta_record, flags))
 		make_record(&random, &record);
 	else if (fuzz_random_below(&random, 30))
 		mutate_entry(&random, &record.disk);
@@ -198,5 +206,5 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t max, unsigned
 	if (fuzz_random_below(&random, 16))
 		seal(&record);
 	memcpy(data, &record, sizeof(record));
-	return sizeof(record);
+	return without_tail(data, sizeof(record));
 }

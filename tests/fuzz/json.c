@@ -29,7 +29,7 @@ static json_t *other_text(struct fuzz_random *random, const char *now)
 		length = fuzz_random_below(random, length + 1);
 	else if (length)
 		text[fuzz_random_below(random, length)] =
-			"0123456789abcdefzG \n\x7f"[fuzz_random_below(random, 21)];
+			"0123456789abcdefzG\n \x7f"[fuzz_random_below(random, 21)];
 	return json_stringn(text, length);
 }
 

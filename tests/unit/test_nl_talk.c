@@ -43,20 +43,26 @@ static int null_fd = -1;
 
 struct mnl_socket *mnl_socket_open2(int bus, int flags)
 {
-	(void)bus, (void)flags;
+	(void)bus;
+	(void)flags;
 	errno = fake.open_error;
 	return fake.open_error ? NULL : (struct mnl_socket *)&fake;
 }
 
 int mnl_socket_bind(struct mnl_socket *nl, unsigned int groups, pid_t pid)
 {
-	(void)nl, (void)groups, (void)pid;
+	(void)nl;
+	(void)groups;
+	(void)pid;
 	return 0;
 }
 
 int mnl_socket_setsockopt(const struct mnl_socket *nl, int type, void *buf, socklen_t len)
 {
-	(void)nl, (void)type, (void)buf, (void)len;
+	(void)nl;
+	(void)type;
+	(void)buf;
+	(void)len;
 	return 0;
 }
 
@@ -183,7 +189,8 @@ ssize_t mnl_socket_recvfrom(const struct mnl_socket *nl, void *buf, size_t room)
 {
 	size_t bytes = fake.reply_bytes ? fake.reply_bytes : fake.event_bytes;
 
-	(void)nl, (void)room;
+	(void)nl;
+	(void)room;
 	for (unsigned int i = 0; i < 2; i++) {
 		if (!fake.receive_errors[i])
 			continue;

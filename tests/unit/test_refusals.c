@@ -411,7 +411,9 @@ TEST(other_bodies)
 static int refuse_key(void *ctx, const struct wire_hello *hello, struct handshake_keys *keys,
 		      char *why)
 {
-	(void)ctx, (void)hello, (void)keys;
+	(void)ctx;
+	(void)hello;
+	(void)keys;
 	strcpy(why, "no key yet");
 	return WIRE_REFUSE_KEY;
 }
