@@ -133,6 +133,8 @@ static void check_at(const uint8_t *buf, size_t bytes, const struct frame *frame
 	}
 	must(valid && got.frame_bytes <= bytes && got.generation == GENERATION);
 	must(log_frame_at(buf, bytes, &expect, got.first_seq + 1, &got, why) == -EINVAL);
+	must(got.first_seq == 1 ||
+	     log_frame_at(buf, bytes, &expect, got.first_seq - 1, &got, why) == -EINVAL);
 	must(log_frame_at(buf, got.frame_bytes - 1, &expect, 0, &got, why) == -EAGAIN);
 	for (unsigned int i = 0; i < got.nr_ops; i++)
 		must(!got.ops[i].payload_bytes ||

@@ -173,11 +173,22 @@ static void edit_record(struct fuzz_input *in, struct model *model)
 					       offsetof(struct reprise_meta_record, crc)));
 }
 
-static void move_sectors(struct fuzz_input *in, uint8_t *log)
+/* Where a frame begins, or anywhere. */
+static size_t pick_sector(struct fuzz_input *in, const struct base *base, unsigned int below)
+{
+	size_t at = fuzz_below(in, LOG_SECTORS);
+
+	if (base->nr_frames && fuzz_below(in, 4))
+		at = base->frames[at % base->nr_frames] / 512;
+	return at < below ? at : below;
+}
+
+/* Frames over others: repeated, left out, in another segment. */
+static void move_sectors(struct fuzz_input *in, const struct base *base, uint8_t *log)
 {
 	unsigned int count = 1 + fuzz_below(in, 128);
-	size_t from = fuzz_below(in, LOG_SECTORS - count);
-	size_t to = fuzz_below(in, LOG_SECTORS - count);
+	size_t from = pick_sector(in, base, LOG_SECTORS - count);
+	size_t to = pick_sector(in, base, LOG_SECTORS - count);
 
 	memmove(log + to * 512, log + from * 512, count * 512);
 }
@@ -209,7 +220,7 @@ static void edit(struct fuzz_input *in, unsigned int kind, const struct base *ba
 		zero_sectors(in, log);
 		break;
 	case 2:
-		move_sectors(in, log);
+		move_sectors(in, base, log);
 		break;
 	case 3:
 	case 4:
