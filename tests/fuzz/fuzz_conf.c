@@ -137,3 +137,54 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	check_description(&conf);
 	return 0;
 }
+
+/* --- mutation ----------------------------------------------------------------- */
+
+static const char *const values[] = {
+	"write", "memory", "flush", "async", "alone", "freeze", "hook", "\"6s\"", "\"100ms\"",
+	"\"600s\"", "\"1MiB\"", "\"8MiB\"", "\"32MiB\"", "\"64MiB\"", "\"128MiB\"",
+	"\"256MiB\"", "\"512MiB\"", "\"1GiB\"", "\"4GiB\"", "\"1024GiB\"", "\"4KiB\"", "0",
+	"1", "2", "16", "17", "-1", "512", "4096", "\"/dev/vdb\"", "\"relative\"",
+	"\"10.0.0.1\"", "\"10.0.0.1:7\"", "\"[::1]\"", "\"[fe80::1]:65536\"", "\"\"",
+};
+
+/* Where the value after the equals sign at @sign begins and ends. */
+static void find_value(const uint8_t *data, size_t bytes, size_t sign, size_t *start, size_t *end)
+{
+	for (*start = sign + 1; *start < bytes && data[*start] == ' '; ++*start)
+		;
+	for (*end = *start; *end < bytes && !memchr("\n }", data[*end], 3); ++*end)
+		;
+}
+
+/* Another value for one setting; 0: there is none, or no room. */
+static size_t mutate_value(uint8_t *data, size_t bytes, size_t max, struct fuzz_random *random)
+{
+	const char *value = values[fuzz_random_below(random, sizeof(values) / sizeof(values[0]))];
+	size_t length = strlen(value), from = bytes ? fuzz_random_below(random, bytes) : 0;
+	const uint8_t *sign = memchr(data + from, '=', bytes - from);
+	size_t start, end;
+
+	if (!sign)
+		return 0;
+	find_value(data, bytes, sign - data, &start, &end);
+	if (bytes - (end - start) + length > max)
+		return 0;
+	memmove(data + start + length, data + end, bytes - end);
+	memcpy(data + start, value, length);
+	return bytes - (end - start) + length;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t max, unsigned int seed)
+{
+	struct fuzz_random random = { seed };
+	bool changed = false;
+
+	for (unsigned int n = fuzz_random_below(&random, 4); n; n--) {
+		size_t made = mutate_value(data, bytes, max, &random);
+
+		changed |= made;
+		bytes = made ? made : bytes;
+	}
+	return changed ? bytes : LLVMFuzzerMutate(data, bytes, max);
+}
