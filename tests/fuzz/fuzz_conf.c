@@ -140,11 +140,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 
 /* --- mutation ----------------------------------------------------------------- */
 
+static const char *const sizes[] = {
+	"\"4KiB\"", "\"1MiB\"", "\"8MiB\"", "\"32MiB\"", "\"64MiB\"", "\"128MiB\"", "\"256MiB\"",
+	"\"512MiB\"", "\"1GiB\"", "\"4GiB\"", "\"1024GiB\"",
+};
+
 static const char *const values[] = {
 	"write", "memory", "flush", "async", "alone", "freeze", "hook", "\"6s\"", "\"100ms\"",
-	"\"600s\"", "\"1MiB\"", "\"8MiB\"", "\"32MiB\"", "\"64MiB\"", "\"128MiB\"",
-	"\"256MiB\"", "\"512MiB\"", "\"1GiB\"", "\"4GiB\"", "\"1024GiB\"", "\"4KiB\"", "0",
-	"1", "2", "16", "17", "-1", "512", "4096", "\"/dev/vdb\"", "\"relative\"",
+	"\"600s\"", "0", "1", "2", "16", "17", "-1", "512", "4096", "\"/dev/vdb\"", "\"relative\"",
 	"\"10.0.0.1\"", "\"10.0.0.1:7\"", "\"[::1]\"", "\"[fe80::1]:65536\"", "\"\"",
 };
 
@@ -157,17 +160,27 @@ static void find_value(const uint8_t *data, size_t bytes, size_t sign, size_t *s
 		;
 }
 
+/* A size for a size, mostly. */
+static const char *other_value(struct fuzz_random *random, const uint8_t *old, size_t bytes)
+{
+	if (memmem(old, bytes, "iB", 2) && fuzz_random_below(random, 8))
+		return sizes[fuzz_random_below(random, sizeof(sizes) / sizeof(sizes[0]))];
+	return values[fuzz_random_below(random, sizeof(values) / sizeof(values[0]))];
+}
+
 /* Another value for one setting; 0: there is none, or no room. */
 static size_t mutate_value(uint8_t *data, size_t bytes, size_t max, struct fuzz_random *random)
 {
-	const char *value = values[fuzz_random_below(random, sizeof(values) / sizeof(values[0]))];
-	size_t length = strlen(value), from = bytes ? fuzz_random_below(random, bytes) : 0;
+	size_t from = bytes ? fuzz_random_below(random, bytes) : 0;
 	const uint8_t *sign = memchr(data + from, '=', bytes - from);
-	size_t start, end;
+	size_t start, end, length;
+	const char *value;
 
 	if (!sign)
 		return 0;
 	find_value(data, bytes, sign - data, &start, &end);
+	value = other_value(random, data + start, end - start);
+	length = strlen(value);
 	if (bytes - (end - start) + length > max)
 		return 0;
 	memmove(data + start + length, data + end, bytes - end);

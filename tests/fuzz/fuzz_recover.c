@@ -82,6 +82,10 @@ static struct base *make_base(unsigned int number)
 	traffic(model, number % 3 ? 20 + 40 * number : 4);
 	if (number % 5 == 4)
 		model_check_prefix(model);
+	if (number % 6 == 5) {
+		replica_leave(model->replica, model_done, model);
+		must(!model_wait(model));
+	}
 	model_crash(model, number % 2);
 	base->model = *model;
 	for (unsigned int i = 0; i < NR_DISKS; i++) {
