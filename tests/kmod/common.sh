@@ -58,18 +58,19 @@ need_faults() {
 	echo 0 >/sys/kernel/debug/fail_page_alloc/min-order
 }
 
-# Which of an operation's allocations fail: all in the long run, else a tenth,
-# every day another (PART=0 to 9 chooses).
+# Which of an operation's allocations fail: all in the long run, else one in
+# $1, every day another (PART chooses).
 fault_share() {
 	[ -z "${REPRISE_LONG:-}" ] || { echo "part=0 parts=1"; return; }
-	echo "part=${PART:-$(($(date +%s) / 86400 % 10))} parts=10"
+	echo "part=$((${PART:-$(date +%s) / 86400} % $1)) parts=$1"
 }
 
-# each_fails OPERATION NAME DEVICE [IMAGE]: in turn
+# each_fails ONE-IN OPERATION NAME DEVICE [IMAGE]: in turn
 each_fails() {
 	local share
 
-	read -ra share <<<"$(fault_share)"
+	read -ra share <<<"$(fault_share "$1")"
+	shift
 	echo "# $1: ${share[*]}"
 	"$KTOOL" fail "$1" "$2" "$3" "${share[@]}" ${4:+image=$4}
 }

@@ -5,7 +5,7 @@
  * judged by the code they share.
  *
  *	ktool start NAME NODE DEVICE [key=value...]
- *	ktool stop NAME [force]
+ *	ktool stop NAME [force | wait_ms=N]
  *	ktool mirror NAME NODE IMAGE [key=value...]	play the replica until end of stream
  *	ktool get NAME
  *	ktool freeze|resume NAME
@@ -162,8 +162,8 @@ static int cmd_stop(const char *name)
 	struct nl *nl = connect_kernel();
 	uint64_t seq;
 
-	check(nl, nl_stop(nl, name, 1000, nr_options && !strcmp(options[0], "force"), &res, &seq),
-	      "stop");
+	check(nl, nl_stop(nl, name, number("wait_ms", 1000),
+			  nr_options && !strcmp(options[0], "force"), &res, &seq), "stop");
 	if (res.nr_volumes != 1 || fcntl(res.volumes[0].backing_fd, F_GETFD) < 0) {
 		fprintf(stderr, "ktool: no backing descriptor came back\n");
 		return 1;

@@ -17,7 +17,7 @@ for operation in write write-big flush zero discard read sender receiver absent;
 	image=$work/$operation
 	truncate -s 64M "$image"
 	backing=$(loop_disk "$operation" 64)
-	result "$operation" each_fails $operation r "$backing" "$image"
+	result "$operation" each_fails 10 $operation r "$backing" "$image"
 	[ $operation = absent ] || result "$operation: identical" same "$backing" "$image"
 	losetup -d "$backing"
 	rm "$image" "/dev/shm/$operation"

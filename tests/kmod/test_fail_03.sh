@@ -12,21 +12,31 @@ ktap_set_plan 4
 load_module || exit 1
 work=$(mktemp -d)
 
-# storm PERCENT: of the allocations with the module's code among their callers
-storm() (
-	local attr start size
+# fail_between START END PERCENT: of the allocations with code from START to END
+# among their callers
+fail_between() {
+	local attr dir
+
+	for attr in failslab fail_page_alloc; do
+		dir=/sys/kernel/debug/$attr
+		echo "$1" >$dir/require-start
+		echo "$2" >$dir/require-end
+		echo "-1" >$dir/times
+		echo "$3" >$dir/probability
+	done
+}
+
+storm() {
+	local start size
 
 	start=$(</sys/module/reprise/sections/.text)
 	size=$(awk '$1 == "reprise" { print $2 }' /proc/modules)
-	for attr in failslab fail_page_alloc; do
-		cd "/sys/kernel/debug/$attr" || return 1
-		echo "$start" >require-start
-		printf '0x%x\n' $((start + size)) >require-end
-		echo 32 >stacktrace-depth
-		echo "-1" >times
-		echo "$1" >probability
-	done
-)
+	fail_between "$start" "$(printf '0x%x' $((start + size)))" 10
+}
+
+calm() {
+	fail_between 0 0xffffffffffffffff 0
+}
 
 load() {
 	fio --name=mix --filename="$1" --direct=1 --ioengine=libaio --iodepth=16 \
@@ -48,9 +58,9 @@ for mode in 1 4; do
 	dev=$("$KTOOL" start r 1 "$backing" durability=$mode) || exit 1
 	"$KTOOL" mirror r 2 "$work/image" >"$work/mirror" 2>&1 &
 	wait_for 10 "attached" grep attached "$work/mirror"
-	storm 10
+	storm
 	result "mode $mode: load" load "$dev"
-	storm 0
+	calm
 	[ $mode = 4 ] || result "mode $mode: the session lives" lives
 	"$KTOOL" stop r >"$work/stop"
 	wait

@@ -10,6 +10,7 @@ ktap_set_plan 4
 load_module || exit 1
 work=$(mktemp -d)
 backing=$(loop_disk stop 16)
+truncate -s 16M "$work/image"
 
 # Descriptors 0 to 2 and the netlink socket: the fourth is not to be had.
 stop_without_descriptor() {
@@ -17,27 +18,31 @@ stop_without_descriptor() {
 	grep -q "no descriptor left" "$work/stop" || { sed 's/^/# /' "$work/stop"; return 1; }
 }
 
-# The stop waits a second for who has the device open, the rest for the stop.
+# The stop waits for a slow replica, the rest for the stop.
 commands_during_stop() {
-	local verb dev=$1 jobs=()
+	local verb stopping
 
-	sleep 0.7 <"$dev" &
-	"$KTOOL" stop r >"$work/stop" 2>&1 &
-	jobs=($!)
-	sleep 0.2
+	"$KTOOL" mirror r 2 "$work/image" delay_us=2000000 >"$work/mirror" 2>&1 &
+	wait_for 20 "attached" grep attached "$work/mirror" || { sed 's/^/# /' "$work/mirror"; return 1; }
+	dd if=/dev/urandom of="$1" bs=4k count=1 oflag=direct status=none || return 1
+	"$KTOOL" stop r wait_ms=10000 >"$work/stop" 2>&1 &
+	stopping=$!
+	sleep 0.5
 	for verb in get freeze resume; do
 		"$KTOOL" $verb r >"$work/$verb" 2>&1 &
 	done
-	wait "${jobs[0]}" || { sed 's/^/# /' "$work/stop"; return 1; }
+	wait $stopping || { sed 's/^/# /' "$work/stop"; return 1; }
 	wait
 	for verb in get freeze resume; do
 		grep -q "not primary here" "$work/$verb" || { sed "s/^/# $verb: /" "$work/$verb"; return 1; }
 	done
 }
 
-dev=$("$KTOOL" start r 1 "$backing") || exit 1
+dev=$("$KTOOL" start r 1 "$backing" durability=4) || exit 1
 result "a stop without a descriptor is refused" stop_without_descriptor
 result "nothing has changed" dd if=/dev/zero of="$dev" bs=4k count=1 oflag=direct conv=fsync status=none
+# A replica that has missed nothing.
+"$KTOOL" stop r >"$work/stop" && dev=$("$KTOOL" start r 1 "$backing" durability=4) || exit 1
 result "commands during a stop" commands_during_stop "$dev"
 losetup -d "$backing"
 result "the module can be removed" rmmod reprise

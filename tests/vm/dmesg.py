@@ -26,6 +26,7 @@ BAD = re.compile("|".join([
 HARMLESS = re.compile("|".join([
     r"lockdep is turned off", r"clocksource:", r"Spectre", r"RETBleed",
     r"NMI watchdog: (Enabled|Perf)", r"Lockdep.*initial",
+    r"MAX_LOCKDEP_",
     r"module verification failed", r"tainting kernel",
 ]), re.IGNORECASE)
 
