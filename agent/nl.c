@@ -45,6 +45,7 @@ struct conversation {
 	void *arg;
 	int err;
 	bool over;
+	bool answered;			/* a reply came, and was understood */
 	bool interrupted;		/* a dump that the state changed under */
 };
 
@@ -69,8 +70,11 @@ static int take_message(struct nl *nl, const struct nlmsghdr *nlh, struct conver
 		return 0;
 	if (nlh->nlmsg_flags & NLM_F_DUMP_INTR)
 		talk->interrupted = true;
-	if (nlh->nlmsg_type != NLMSG_ERROR && nlh->nlmsg_type != NLMSG_DONE)
-		return talk->err ? 0 : talk->reply ? talk->reply(nlh, talk->arg) : 0;
+	if (nlh->nlmsg_type != NLMSG_ERROR && nlh->nlmsg_type != NLMSG_DONE) {
+		err = talk->err || !talk->reply ? 0 : talk->reply(nlh, talk->arg);
+		talk->answered = !talk->err && !err;
+		return err;
+	}
 	talk->over = true;
 	if (nl_parse_ack(nlh, &err, text, sizeof(text)))
 		return fail(nl, -EBADMSG, "the kernel's acknowledgement is malformed");
@@ -93,6 +97,22 @@ static void take_buffer(struct nl *nl, int length, struct conversation *talk)
 	}
 }
 
+/*
+ * The kernel had no memory for its acknowledgement, and says so before it hands
+ * out what it did reply, which may hold descriptors of ours.
+ */
+static int read_rest(struct nl *nl, struct conversation *talk)
+{
+	int fd = mnl_socket_get_fd(nl->socket);
+	ssize_t length;
+
+	while (!talk->over && (length = recv(fd, nl->reply, sizeof(nl->reply), MSG_DONTWAIT)) > 0)
+		take_buffer(nl, length, talk);
+	if (talk->err || talk->answered)
+		return talk->err;
+	return fail(nl, -ENOBUFS, NULL);
+}
+
 static int converse(struct nl *nl, struct nlmsghdr *nlh, struct conversation *talk)
 {
 	nl->error[0] = '\0';
@@ -104,6 +124,8 @@ static int converse(struct nl *nl, struct nlmsghdr *nlh, struct conversation *ta
 
 		if (length < 0 && errno == EINTR)
 			continue;
+		if (length < 0 && errno == ENOBUFS)
+			return read_rest(nl, talk);
 		if (length < 0)
 			return fail(nl, -errno, NULL);
 		take_buffer(nl, length, talk);
@@ -274,7 +296,7 @@ static int dump(struct nl *nl, struct list *list, bool *interrupted)
 		err = converse(nl, nlh, &talk);
 	}
 	*interrupted = talk.interrupted;
-	return err;
+	return err || talk.over ? err : fail(nl, -ENOBUFS, NULL);
 }
 
 int nl_list(struct nl *nl, struct nl_resource **items, size_t *count)
