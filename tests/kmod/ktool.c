@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -368,6 +369,8 @@ static int cmd_mirror(const char *name, int node, const char *path)
 int main(int argc, char **argv)
 {
 	crc_setup();
+	/* The kernel may close a session while an acknowledgement is on its way. */
+	signal(SIGPIPE, SIG_IGN);
 	if (argc < 3)
 		goto usage;
 	if (!strcmp(argv[1], "start") && argc >= 5) {

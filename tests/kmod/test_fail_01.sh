@@ -4,6 +4,7 @@
 # tests: time 1200
 # Loading the module, and every command to it, with each of its allocations
 # failing in turn: refused with nothing changed and then possible, or done.
+# vm-expect-dmesg: kmem_cache_create\w*\(.*\) failed with error
 . "$(dirname "$0")/common.sh"
 
 need_faults

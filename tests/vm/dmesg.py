@@ -30,24 +30,30 @@ HARMLESS = re.compile("|".join([
     r"module verification failed", r"tainting kernel",
 ]), re.IGNORECASE)
 
-START = re.compile(r"-+\[ cut here \]-+|={30,}")
-END = re.compile(r"-+\[ end (trace|Kernel panic).*\]-+")
+# How a block begins, and how it ends: a warning, a report, and the trace that
+# a slab cache shows which cannot be made.
+BLOCKS = [(re.compile(start), re.compile(end)) for start, end in [
+    (r"-+\[ cut here \]-+|={30,}", r"-+\[ end (trace|Kernel panic).*\]-+"),
+    (r"kmem_cache_create\w*\(.*\) failed with error", r"</TASK>"),
+]]
 STAMP = re.compile(r"^(<\d+>)?\[ *\d+\.\d+\](\[ *[TC]\d+\])? ?")
 BLOCK_LINES_MAX = 200
 
 
 def blocks(text):
-    block, inside = [], False
+    block, end = [], None
     for line in text.splitlines():
         bare = STAMP.sub("", line)
-        if inside or START.search(bare):
-            block.append(line)
-            inside = not END.search(bare) and len(block) < BLOCK_LINES_MAX
-            if not inside:
-                yield block
-                block = []
-        else:
-            yield [line]
+        if not end:
+            end = next((e for s, e in BLOCKS if s.search(bare)), None)
+            if not end:
+                yield [line]
+                continue
+        block.append(line)
+        if (len(block) > 1 and end.search(bare)) or \
+                len(block) == BLOCK_LINES_MAX:
+            yield block
+            block, end = [], None
     if block:
         yield block
 
