@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Invariants 1, 2, 3 and 5 (DESIGN.md, section 11) on disks.
+ */
+#include "check.h"
+
+#include <endian.h>
+#include <string.h>
+
+#include "image.h"
+
+#define fail(model, ...) world_fail(model_world(model), __VA_ARGS__)
+#define ull(x) ((unsigned long long)(x))
+
+static struct image image;
+
+/* Where a lineage of a record leaves what the model knows. */
+struct stand {
+	struct model_timeline *tl;	/* the newest that the model knows */
+	uint64_t upto;			/* of it: UINT64_MAX: it is current */
+	bool current, crash;
+};
+
+/*
+ * Timelines that were opened and never served anything are only in the record;
+ * so far, that is @except, too.
+ */
+static struct stand find_stand(struct model *model, unsigned int node,
+			       const struct model_timeline *except)
+{
+	struct stand stand = { .upto = UINT64_MAX };
+	unsigned int i = image.nr_timelines;
+
+	while (i--) {
+		struct image_timeline t = image_timeline(&image, i);
+
+		stand.tl = model_find(model, t.id);
+		if (stand.tl && stand.tl != except) {
+			stand.current = i + 1 == image.nr_timelines;
+			return stand;
+		}
+		stand.upto = t.fork_seq;
+		stand.crash |= t.kind == REPRISE_FORK_CRASH;
+	}
+	fail(model, "%s holds no timeline that ever was", model_node_name(node));
+}
+
+/* --- the log ------------------------------------------------------------- */
+
+struct log_check {
+	struct model *model;
+	unsigned int node;
+	const struct model_timeline *tl;
+};
+
+static void check_op(void *ctx, uint64_t seq, const struct reprise_op_desc *desc,
+		     const uint8_t *payload)
+{
+	const struct log_check *lc = ctx;
+	const struct model_op *op = model_op_at(lc->tl, seq);
+	uint64_t sector = le64toh(desc->sector);
+
+	if (!op || op->sector != sector || op->sectors != le32toh(desc->sectors) ||
+	    op->volume != le16toh(desc->volume) || op->zeroes != !payload)
+		fail(lc->model, "the log of %s holds an operation %llu that was never submitted as that",
+		     model_node_name(lc->node), ull(seq));
+	for (uint32_t s = 0; payload && s < op->sectors; s++)
+		if (model_version(op->volume, sector + s, payload + s * 512) != op->version)
+			fail(lc->model, "the log of %s holds other content for seq %llu than was submitted",
+			     model_node_name(lc->node), ull(seq));
+}
+
+/* Invariant 2: what was acknowledged on any timeline of the lineage is there. */
+static void check_acked(struct model *model, unsigned int node)
+{
+	uint64_t upto = image.left && image.left_seq < image.tip ? image.left_seq : image.tip;
+	unsigned int i = image.nr_timelines;
+
+	if (model_copy(model, node)->media_fault)
+		return;
+	while (i--) {
+		struct image_timeline t = image_timeline(&image, i);
+		const struct model_timeline *tl = model_find(model, t.id);
+
+		if (tl && tl->node != (int)node && tl->peers[node].acked > upto)
+			fail(model, "%s has acknowledged seq %llu of generation %llu as durable, and holds only %llu",
+			     model_node_name(node), ull(tl->peers[node].acked),
+			     ull(tl->generation), ull(upto));
+		upto = t.kind == REPRISE_FORK_CRASH ? UINT64_MAX : t.fork_seq;
+	}
+}
+
+/* --- stores -------------------------------------------------------------- */
+
+static uint32_t on_disk(const struct model_copy *copy, unsigned int volume, uint64_t sector,
+			bool durable)
+{
+	uint64_t buf[512 / 8];
+
+	if (durable)
+		disk_peek_durable(copy->volumes[volume], sector * 512, buf, sizeof(buf));
+	else
+		disk_peek(copy->volumes[volume], sector * 512, buf, sizeof(buf));
+	return model_version(volume, sector, buf);
+}
+
+static bool covers(const struct model_op *op, unsigned int volume, uint64_t sector)
+{
+	return op->volume == volume && op->sector <= sector && sector < op->sector + op->sectors;
+}
+
+/* Did an operation after @low, up to @high, write @version there? */
+static bool written(const struct model_timeline *tl, unsigned int volume, uint64_t sector,
+		    uint64_t low, uint64_t high, uint32_t version)
+{
+	if (high > model_last(tl))
+		high = model_last(tl);
+	for (uint64_t seq = high; seq > low && seq > tl->fork_seq; seq--) {
+		const struct model_op *op = model_op_at(tl, seq);
+
+		if (op->version == version && covers(op, volume, sector))
+			return true;
+	}
+	return false;
+}
+
+/* A local write there has failed: which of the two contents is there is not known. */
+static bool has_failed(const struct model_timeline *tl, unsigned int volume, uint64_t sector)
+{
+	for (uint64_t i = 0; tl->io_error && i < tl->nr_ops; i++)
+		if (tl->ops[i].failed && covers(&tl->ops[i], volume, sector))
+			return true;
+	return false;
+}
+
+/* @tl at some seq from @low to @high, sector by sector. */
+static void check_store(struct model *model, unsigned int node, const struct model_timeline *tl,
+			uint64_t low, uint64_t high, bool durable)
+{
+	const struct model_copy *copy = model_copy(model, node);
+	uint32_t versions[MODEL_MAX_SECTORS];
+
+	for (unsigned int v = 0; v < copy->nr_volumes; v++) {
+		model_content(tl, v, copy->sectors, low, versions);
+		for (uint64_t s = 0; s < copy->sectors; s++) {
+			uint32_t version = on_disk(copy, v, s, durable);
+
+			if (version == versions[s] || written(tl, v, s, low, high, version))
+				continue;
+			if (tl->node == (int)node && has_failed(tl, v, s))
+				continue;
+			fail(model, "the store of %s holds version %u at volume %u sector %llu: generation %llu between %llu and %llu has %u there",
+			     model_node_name(node), version, v, ull(s), ull(tl->generation),
+			     ull(low), ull(high), versions[s]);
+		}
+	}
+}
+
+static bool is_durable(const struct model_timeline *tl, const struct model_op *op)
+{
+	return op->done && !op->failed &&
+	       (op->fua || op->done_order <= tl->flush_order[op->volume]);
+}
+
+/* The least content that a primary's own disk must hold: what was flushed there. */
+static void flushed_content(const struct model_timeline *tl, unsigned int volume,
+			    uint64_t sectors, uint64_t *low)
+{
+	memset(low, 0, sectors * sizeof(*low));
+	for (uint64_t i = 0; i < tl->nr_ops; i++)
+		for (uint32_t s = 0; is_durable(tl, &tl->ops[i]) && tl->ops[i].volume == volume &&
+				     s < tl->ops[i].sectors; s++)
+			low[tl->ops[i].sector + s] = tl->fork_seq + i + 1;
+}
+
+/* A node that was primary of @tl, and whose power was cut. */
+static void check_crashed(struct model *model, unsigned int node, const struct model_timeline *tl,
+			  bool durable)
+{
+	const struct model_copy *copy = model_copy(model, node);
+	uint64_t low[MODEL_MAX_SECTORS];
+
+	for (unsigned int v = 0; v < copy->nr_volumes; v++) {
+		flushed_content(tl, v, copy->sectors, low);
+		for (uint64_t s = 0; s < copy->sectors; s++) {
+			uint32_t version = on_disk(copy, v, s, durable);
+			uint32_t least = low[s] ? model_op_at(tl, low[s])->version : tl->base[v][s];
+
+			if (version == least || written(tl, v, s, low[s], UINT64_MAX, version))
+				continue;
+			if (has_failed(tl, v, s))
+				continue;
+			fail(model, "the store of %s, primary of generation %llu, holds version %u at volume %u sector %llu: seq %llu (version %u) was flushed there",
+			     model_node_name(node), ull(tl->generation), version, v, ull(s),
+			     ull(low[s]), least);
+		}
+	}
+}
+
+static void check_replica(struct model *model, unsigned int node, const struct stand *stand)
+{
+	uint64_t low = image.applied, high = image.evidence < image.tip ? image.evidence : image.tip;
+
+	if (!stand->current)
+		low = high = stand->upto;
+	check_store(model, node, stand->tl, low, high, true);
+}
+
+static void check_log(struct model *model, unsigned int node, const struct stand *stand)
+{
+	struct log_check lc = { .model = model, .node = node, .tl = stand->tl };
+
+	if (stand->current && image.state == REPRISE_STORE_CLEAN)
+		image_read_log(&image, model_copy(model, node), check_op, &lc);
+}
+
+void check_copy(struct model *model, unsigned int node)
+{
+	struct model_copy *copy = model_copy(model, node);
+	struct stand stand;
+
+	image_read_record(&image, copy);
+	if (!image.valid) {
+		if (!copy->media_fault)
+			fail(model, "%s holds no valid record", model_node_name(node));
+		return;
+	}
+	if (!image.nr_timelines)
+		return;
+	stand = find_stand(model, node, NULL);
+	check_log(model, node, &stand);
+	check_acked(model, node);
+	if (image.state == REPRISE_STORE_CLEAN)
+		check_replica(model, node, &stand);
+	else if (stand.current || stand.crash)
+		check_crashed(model, node, stand.tl, true);
+	else
+		check_store(model, node, stand.tl, stand.upto, stand.upto, true);
+}
+
+/* --- roles --------------------------------------------------------------- */
+
+static void take_base(struct model *model, unsigned int node, struct model_timeline *tl)
+{
+	const struct model_copy *copy = model_copy(model, node);
+
+	for (unsigned int v = 0; v < copy->nr_volumes; v++)
+		for (uint64_t s = 0; s < copy->sectors; s++)
+			tl->base[v][s] = on_disk(copy, v, s, false);
+}
+
+static void check_content(struct model *model, unsigned int node, struct model_timeline *tl,
+			  const struct stand *parent)
+{
+	uint64_t upto = parent->upto < tl->fork_seq ? parent->upto : tl->fork_seq;
+
+	if (parent->crash)
+		check_crashed(model, node, parent->tl, false);
+	else
+		check_store(model, node, parent->tl, upto, upto, false);
+}
+
+void check_started(struct model *model, unsigned int node, struct model_timeline *tl,
+		   const struct nl_resource *res)
+{
+	struct image_timeline t;
+	struct stand parent = { 0 };
+
+	image_read_record(&image, model_copy(model, node));
+	if (!image.valid || !image.nr_timelines)
+		fail(model, "%s serves I/O without a durable record", model_node_name(node));
+	t = image_timeline(&image, image.nr_timelines - 1);
+	if (memcmp(t.id, tl->id, 16) || image.state != REPRISE_STORE_UNCLEAN)
+		fail(model, "%s serves I/O on generation %llu, its durable record says generation %llu, state %u",
+		     model_node_name(node), ull(tl->generation), ull(t.generation), image.state);
+	if (image.least_number != image.number)
+		fail(model, "%s serves I/O before its record is on all volumes", model_node_name(node));
+	if (res->seq != t.fork_seq)
+		fail(model, "%s starts at %llu a timeline that begins at %llu",
+		     model_node_name(node), ull(res->seq), ull(t.fork_seq));
+	tl->fork_seq = t.fork_seq;
+	tl->kind = t.kind;
+	memcpy(tl->parent_id, t.parent, 16);
+	parent = find_stand(model, node, tl);
+	tl->parent = parent.tl;
+	check_content(model, node, tl, &parent);
+	take_base(model, node, tl);
+}
+
+void check_attached(struct model *model, unsigned int peer, const struct model_timeline *tl,
+		    uint64_t position)
+{
+	struct log_check lc = { .model = model, .node = peer, .tl = tl };
+	struct image_timeline t;
+
+	image_read_record(&image, model_copy(model, peer));
+	if (!image.valid || !image.nr_timelines)
+		fail(model, "%s is mirrored to and has no record", model_node_name(peer));
+	t = image_timeline(&image, image.nr_timelines - 1);
+	if (memcmp(t.id, tl->id, 16) || image.state != REPRISE_STORE_CLEAN || image.left)
+		fail(model, "%s is mirrored to on generation %llu, its durable record says generation %llu, state %u%s",
+		     model_node_name(peer), ull(tl->generation), ull(t.generation), image.state,
+		     image.left ? ", left" : "");
+	image_read_log(&image, model_copy(model, peer), check_op, &lc);
+	if (image.tip < position && !model_copy(model, peer)->media_fault)
+		fail(model, "%s is mirrored to from %llu and holds only %llu durably",
+		     model_node_name(peer), ull(position), ull(image.tip));
+}
+
+/* --- at rest ------------------------------------------------------------- */
+
+void check_equal(struct model *model, unsigned int a, unsigned int b)
+{
+	const struct model_copy *x = model_copy(model, a), *y = model_copy(model, b);
+
+	for (unsigned int v = 0; v < x->nr_volumes; v++)
+		for (uint64_t s = 0; s < x->sectors; s++)
+			if (on_disk(x, v, s, false) != on_disk(y, v, s, false))
+				fail(model, "%s and %s say that they hold the same, and differ at volume %u sector %llu: versions %u and %u",
+				     model_node_name(a), model_node_name(b), v, ull(s),
+				     on_disk(x, v, s, false), on_disk(y, v, s, false));
+}
+
+void check_complete(struct model *model, unsigned int node, const struct model_timeline *tl)
+{
+	check_store(model, node, tl, model_last(tl), model_last(tl), false);
+}
