@@ -645,6 +645,21 @@ static void refuse(struct node *node)
 	ctl_fail(req, p->code, p->hint[0] ? p->hint : NULL, "%s", p->error);
 }
 
+void promote_abandon(struct node *node)
+{
+	if (!node->promote.req || node->work == NODE_WORK_PROMOTE)
+		return;
+	set_error(node, "busy", "", "resource %s is being taken down on %s", node->conf.name,
+		  node->self->name);
+	refuse(node);
+}
+
+/* Being taken down, or closed by an agent that ends: there is, or will be, no store. */
+static bool is_ending(const struct node *node)
+{
+	return !node->up || node->closing || node->close_done || node->work == NODE_WORK_DOWN;
+}
+
 /*
  * Not yet begun.  What a peer told last may be older than what the operator
  * did last (demoted it, brought it up): a refusal is final only after a while.
@@ -654,6 +669,10 @@ static void try_begin(struct node *node)
 	struct node_promote *p = &node->promote;
 	bool busy = node->work != NODE_WORK_NONE;
 
+	if (is_ending(node)) {
+		promote_abandon(node);
+		return;
+	}
 	if (!busy && check(node)) {
 		if (kernel_ready(node))
 			begin(node);
@@ -665,7 +684,7 @@ static void try_begin(struct node *node)
 		set_error(node, "busy", "try again in a moment",
 			  "resource %s on %s is changing its role for a peer", node->conf.name,
 			  node->self->name);
-	if (node->close_done || !node->up || now_ns(node) >= p->deadline_ns)
+	if (now_ns(node) >= p->deadline_ns)
 		refuse(node);
 	else
 		env_timer_set(node->home->env, &p->timer,
@@ -675,15 +694,6 @@ static void try_begin(struct node *node)
 static void retry(struct env_timer *timer)
 {
 	try_begin((struct node *)((char *)timer - offsetof(struct node, promote.timer)));
-}
-
-void promote_abandon(struct node *node)
-{
-	if (!node->promote.req || node->work == NODE_WORK_PROMOTE)
-		return;
-	set_error(node, "busy", "", "resource %s is being taken down on %s", node->conf.name,
-		  node->self->name);
-	refuse(node);
 }
 
 void node_promote(struct node *node, struct ctl_request *req, bool force)

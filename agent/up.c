@@ -226,6 +226,7 @@ static void stop_peers(struct node *node, const char *why, const char *told)
 
 static void let_go(struct node *node)
 {
+	promote_abandon(node);
 	destroy_replica(node);
 	store_close(&node->store);
 	node->up = false;

@@ -1033,6 +1033,21 @@ TEST_F(two, down_waits_for_what_nobody_asked_for)
 	EXPECT_TRUE(run(c, 1, "up", false).ok);
 }
 
+/* There will be no store to promote. */
+TEST_F(two, no_promotion_begins_while_it_goes_down)
+{
+	struct cluster *c = &self->c;
+	struct answer down, promote;
+
+	ASSERT_TRUE(all_up(c));
+	start(c, &down, 0, "down", false);
+	start(c, &promote, 0, "promote", true);
+	EXPECT_FALSE(finish_ok(c, &promote));
+	EXPECT_STREQ("busy", promote.code);
+	EXPECT_TRUE(finish_ok(c, &down));
+	EXPECT_TRUE(run(c, 0, "up", false).ok);
+}
+
 TEST_F(two, down_does_not_say_that_it_is_while_it_comes_up)
 {
 	struct cluster *c = &self->c;
