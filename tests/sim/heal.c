@@ -90,9 +90,9 @@ static void connect_all(struct cluster *cluster)
 
 /* --- a primary ----------------------------------------------------------- */
 
-static struct member *primary(struct cluster *cluster, unsigned int after)
+static struct member *primary(struct cluster *cluster)
 {
-	for (unsigned int i = after; i < cluster->nr; i++)
+	for (unsigned int i = 0; i < cluster->nr; i++)
 		if (model_running(cluster->model, i))
 			return &cluster->members[i];
 	return NULL;
@@ -129,9 +129,33 @@ static bool loads_idle(struct cluster *cluster)
 	return true;
 }
 
-static void finish_load(struct cluster *cluster, struct member *member)
+static void check_ok(struct cluster *cluster, struct member *member, const char *cmd, bool force)
 {
-	member_do(member, "resume", true, 5 * SIM_S);
+	struct command_result result = member_do(member, cmd, force, COMMAND_S * SIM_S);
+	unsigned int node = machine_number(member->machine);
+
+	if (!result.ok && !has_fault(cluster, node))
+		fail(cluster, "%s: %s fails although nothing is wrong any more: %s: %s",
+		     model_node_name(node), cmd, result.code, result.error);
+}
+
+/*
+ * After a promotion by force there may be two primaries, or one that the
+ * other's newer timeline has deposed: what waits there cannot be finished.
+ */
+static void end_deposed(struct cluster *cluster)
+{
+	for (unsigned int i = 0; i < cluster->nr; i++)
+		if (model_running(cluster->model, i) &&
+		    model_is_superseded(cluster->model, model_running(cluster->model, i)))
+			check_ok(cluster, &cluster->members[i], "demote", true);
+}
+
+static void finish_load(struct cluster *cluster)
+{
+	for (unsigned int i = 0; i < cluster->nr; i++)
+		if (model_running(cluster->model, i))
+			member_do(&cluster->members[i], "resume", true, 5 * SIM_S);
 	cluster_run(cluster, SIM_S);
 	for (unsigned int i = 0; i < cluster->nr; i++)
 		load_stop(cluster->members[i].load);
@@ -146,33 +170,20 @@ static bool mirrored(const struct model_timeline *tl, unsigned int peer)
 	return tl->peers[peer].live && tl->peers[peer].acked == model_last(tl);
 }
 
-static void check_failed(struct cluster *cluster, struct member *member, const char *cmd,
-			 const struct command_result *result)
-{
-	if (!result->ok && !has_fault(cluster, machine_number(member->machine)))
-		fail(cluster, "%s: %s fails although nothing is wrong any more: %s: %s",
-		     model_node_name(machine_number(member->machine)), cmd, result->code,
-		     result->error);
-}
-
 static void end_primary(struct cluster *cluster, struct member *member)
 {
 	unsigned int node = machine_number(member->machine), peer = (node + 1) % cluster->nr;
 	struct model_timeline *tl = model_running(cluster->model, node);
-	struct command_result result;
 	bool equal;
 
 	cluster_run(cluster, 3 * SIM_S);
 	equal = mirrored(tl, peer);
-	result = member_do(member, "demote", primary(cluster, 0) != member ||
-			   primary(cluster, node + 1), COMMAND_S * SIM_S);
-	check_failed(cluster, member, "demote", &result);
+	check_ok(cluster, member, "demote", false);
 	if (tl->running)
 		return;
 	for (unsigned int i = 0; i < cluster->nr; i++) {
 		cluster->members[i].wanted = false;
-		result = member_do(&cluster->members[i], "down", false, COMMAND_S * SIM_S);
-		check_failed(cluster, &cluster->members[i], "down", &result);
+		check_ok(cluster, &cluster->members[i], "down", false);
 	}
 	if (!has_fault(cluster, node))
 		check_complete(cluster->model, node, tl);
@@ -190,13 +201,12 @@ void heal_and_check(struct cluster *cluster)
 		fail(cluster, "faults have stopped, and a node does not come up within %u s", UP_S);
 	connect_all(cluster);
 	cluster_run(cluster, SETTLE_S * SIM_S);
-	member = primary(cluster, 0);
+	end_deposed(cluster);
+	member = primary(cluster);
 	if (!member)
 		member = promote_somebody(cluster);
 	if (member) {
-		finish_load(cluster, member);
-		if (primary(cluster, machine_number(member->machine) + 1))
-			finish_load(cluster, primary(cluster, machine_number(member->machine) + 1));
+		finish_load(cluster);
 		end_primary(cluster, member);
 	}
 	for (unsigned int i = 0; i < cluster->nr; i++)

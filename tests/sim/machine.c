@@ -350,7 +350,7 @@ static struct process *new_process(struct machine *m)
 		.world = m->world, .net = m->net, .number = m->number, .name = m->name,
 		.monotonic_ns = monotonic_ns, .world_time = world_time,
 		.realtime_ns = realtime_ns, .find_disk = find_disk, .ctx = m,
-		.no_memory_ppm = m->no_memory_ppm,
+		.no_memory_ppm = &m->no_memory_ppm,
 	};
 
 	return process_create(&host, m->heap);

@@ -191,6 +191,14 @@ static bool on_history(const struct model_timeline *end, const struct model_time
 	return false;
 }
 
+bool model_is_superseded(struct model *model, const struct model_timeline *tl)
+{
+	for (unsigned int i = 0; i < model->nr_timelines; i++)
+		if (model->timelines[i] != tl && model->timelines[i]->generation >= tl->generation)
+			return true;
+	return false;
+}
+
 /* Invariant 1. */
 static void check_promises(struct model *model, const struct model_timeline *new)
 {
@@ -198,7 +206,8 @@ static void check_promises(struct model *model, const struct model_timeline *new
 		const struct model_timeline *tl = model->timelines[i];
 		uint64_t upto, promise = new->forced ? tl->peers[new->node].promise : tl->promise;
 
-		if (tl == new || tl->async_ever || model->copies[new->node].media_fault)
+		if (tl == new || tl->async_ever || tl->abandoned ||
+		    model->copies[new->node].media_fault)
 			continue;
 		if (!on_history(new, tl, &upto))
 			upto = tl->fork_seq;
@@ -206,6 +215,17 @@ static void check_promises(struct model *model, const struct model_timeline *new
 			fail(model, "%s is promoted%s, and lacks what was promised: seq %llu of generation %llu, it holds %llu",
 			     model_node_name(new->node), new->forced ? " with force" : "",
 			     ull(promise), ull(tl->generation), ull(upto));
+	}
+}
+
+/* The administrator has taken the responsibility for what the new history lacks. */
+static void abandon(struct model *model, const struct model_timeline *new)
+{
+	for (unsigned int i = 0; i < model->nr_timelines; i++) {
+		struct model_timeline *tl = model->timelines[i];
+		uint64_t upto;
+
+		tl->abandoned = !on_history(new, tl, &upto) || tl->promise > upto;
 	}
 }
 
@@ -238,6 +258,8 @@ void model_started(struct model *model, unsigned int node, const struct nl_resou
 		    tl->forced ? ", forced" : "");
 	check_only_writer(model, tl);
 	check_promises(model, tl);
+	if (tl->forced)
+		abandon(model, tl);
 	tl->promise = tl->commit = tl->may_commit = tl->fork_seq;
 	tl->running = true;
 }
@@ -333,6 +355,10 @@ void model_acked(struct model *model, unsigned int node, unsigned int peer_id, u
 	if (durable > model_last(tl) || applied > durable)
 		fail(model, "%s acknowledges %llu as durable, %llu as applied; the stream ends at %llu",
 		     model_node_name(peer), ull(durable), ull(applied), ull(model_last(tl)));
+	if (durable != tl->peers[peer].acked)
+		world_trace(model->world, "%s: %s acknowledges %llu, applied %llu",
+			    model_node_name(node), model_node_name(peer), ull(durable),
+			    ull(applied));
 	tl->peers[peer].acked = durable;
 }
 

@@ -63,6 +63,7 @@ struct model_timeline {
 	uint64_t may_commit;
 	uint64_t flush_order[MODEL_MAX_VOLUMES];	/* completions that a flush has covered */
 	bool async_ever, io_error;
+	bool abandoned;			/* a forced promotion left its promises out */
 	struct {
 		bool live, held;	/* required */
 		uint64_t acked, promise;
@@ -98,6 +99,8 @@ struct model_read {
 	uint64_t low[32];		/* per sector: what it must not be older than */
 	struct model_timeline *timeline;
 };
+/* Was another timeline opened that is not older? */
+bool model_is_superseded(struct model *model, const struct model_timeline *tl);
 uint32_t model_new_version(struct model *model);
 /* The timeline of which @node is primary now, NULL: none. */
 struct model_timeline *model_running(struct model *model, unsigned int node);

@@ -321,7 +321,7 @@ static void session_reap(struct session *session)
 	}
 	if (!session->orderly)
 		net_end_abort(session->end);
-	net_end_watch(session->end, NULL, NULL);
+	net_end_unwatch(session->end, session);
 	net_end_put(session->end);
 	module_peer(module, session->node)->session = NULL;
 	sim_free(session);

@@ -308,8 +308,13 @@ void net_end_watch(struct net_end *end, void (*ready)(void *ctx), void *ctx)
 {
 	end->ready = ready;
 	end->ctx = ctx;
-	if (ready)
-		wake(end);
+	wake(end);
+}
+
+void net_end_unwatch(struct net_end *end, const void *ctx)
+{
+	if (end->ctx == ctx)
+		end->ready = NULL;
 }
 
 void net_end_get(struct net_end *end)

@@ -42,6 +42,8 @@ void net_connect(struct net *net, unsigned int from, unsigned int to, struct net
 
 /* @ready: called, later, whenever there may be something to read or room to write. */
 void net_end_watch(struct net_end *end, void (*ready)(void *ctx), void *ctx);
+/* Unless somebody else watches it by now. */
+void net_end_unwatch(struct net_end *end, const void *ctx);
 void net_end_get(struct net_end *end);
 /* The last reference closes: orderly, or, with bytes unread or aborted, by a reset. */
 void net_end_put(struct net_end *end);

@@ -344,7 +344,7 @@ static void conn_free(struct env_conn *conn)
 	event_clear(conn->process->host.world, &conn->event);
 	LIST_REMOVE(conn, link);
 	*fd_at(conn->process, conn->fd) = (struct fd){ 0 };
-	net_end_watch(conn->end, NULL, NULL);
+	net_end_unwatch(conn->end, conn);
 	net_end_put(conn->end);
 	sim_free(conn);
 }
@@ -710,7 +710,7 @@ static void *ring_alloc(struct env *env, size_t bytes)
 {
 	struct process *process = process_of(env);
 
-	if (world_chance(process->host.world, process->host.no_memory_ppm)) {
+	if (world_chance(process->host.world, *process->host.no_memory_ppm)) {
 		world_trace(process->host.world, "%s: no memory for a ring", process->host.name);
 		return NULL;
 	}

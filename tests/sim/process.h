@@ -25,7 +25,7 @@ struct process_host {
 	uint64_t (*realtime_ns)(void *ctx);
 	struct disk *(*find_disk)(void *ctx, const char *path);
 	void *ctx;
-	uint32_t no_memory_ppm;		/* of ring_alloc() */
+	const uint32_t *no_memory_ppm;	/* of ring_alloc() */
 };
 
 struct process *process_create(const struct process_host *host, struct heap *heap);

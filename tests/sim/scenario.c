@@ -107,7 +107,7 @@ static void draw_mix(struct world *world, const struct machine_layout *layout,
 		most = 16 * 512 / layout->block_bytes;
 	*mix = (struct load_mix){
 		.depth = 1 + world_below(world, 16),
-		.gap_us = 500 << world_below(world, 6),
+		.gap_us = 1000 << world_below(world, 7),
 		.reads = world_below(world, 400),
 		.flushes = world_below(world, 200),
 		.fua = world_below(world, 2) * world_below(world, 300),
