@@ -86,6 +86,7 @@ static struct model_timeline *add_timeline(struct model *model)
 		fail(model, "more promotions in a round than the model has room for");
 	model->timelines[model->nr_timelines++] = tl;
 	tl->node = -1;
+	tl->waived = UINT64_MAX;
 	for (unsigned int v = 0; v < MODEL_MAX_VOLUMES; v++) {
 		tl->base[v] = sim_alloc(MODEL_MAX_SECTORS * sizeof(*tl->base[v]));
 		tl->completed[v] = sim_alloc(MODEL_MAX_SECTORS * sizeof(*tl->completed[v]));
@@ -206,9 +207,10 @@ static void check_promises(struct model *model, const struct model_timeline *new
 		const struct model_timeline *tl = model->timelines[i];
 		uint64_t upto, promise = new->forced ? tl->peers[new->node].promise : tl->promise;
 
-		if (tl == new || tl->async_ever || tl->abandoned ||
-		    model->copies[new->node].media_fault)
+		if (tl == new || tl->async_ever || model->copies[new->node].media_fault)
 			continue;
+		if (promise > tl->waived)
+			promise = tl->waived;
 		if (!on_history(new, tl, &upto))
 			upto = tl->fork_seq;
 		if (promise > upto)
@@ -218,14 +220,14 @@ static void check_promises(struct model *model, const struct model_timeline *new
 	}
 }
 
-/* The administrator has taken the responsibility for what the new history lacks. */
-static void abandon(struct model *model, const struct model_timeline *new)
+/* The administrator has taken the responsibility for what the new history lacks, or will lack. */
+static void waive(struct model *model, const struct model_timeline *new)
 {
 	for (unsigned int i = 0; i < model->nr_timelines; i++) {
 		struct model_timeline *tl = model->timelines[i];
-		uint64_t upto;
 
-		tl->abandoned = !on_history(new, tl, &upto) || tl->promise > upto;
+		if (!on_history(new, tl, &tl->waived))
+			tl->waived = tl->fork_seq;
 	}
 }
 
@@ -259,7 +261,7 @@ void model_started(struct model *model, unsigned int node, const struct nl_resou
 	check_only_writer(model, tl);
 	check_promises(model, tl);
 	if (tl->forced)
-		abandon(model, tl);
+		waive(model, tl);
 	tl->promise = tl->commit = tl->may_commit = tl->fork_seq;
 	tl->running = true;
 }
