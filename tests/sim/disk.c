@@ -295,7 +295,7 @@ static uint64_t latency(struct disk *disk, const struct disk_io *io)
 	if (io->op == ENV_FLUSH || io->flags & ENV_DSYNC)
 		us += world_below(disk->world, 400);
 	if (world_chance(disk->world, disk->faults.slow_ppm))
-		us += 1000 * world_below(disk->world, disk->faults.slow_ms);
+		us += 1000 * world_below(disk->world, disk->faults.slow_ms + 1);
 	return us * SIM_US;
 }
 

@@ -139,16 +139,29 @@ static void check_ok(struct cluster *cluster, struct member *member, const char 
 		     model_node_name(node), cmd, result.code, result.error);
 }
 
+static bool has_broken_disk(struct cluster *cluster, unsigned int i)
+{
+	struct model_copy *copy = model_copy(cluster->model, i);
+
+	for (unsigned int v = 0; v < copy->nr_volumes; v++)
+		if (disk_is_broken(copy->volumes[v]))
+			return true;
+	return false;
+}
+
 /*
  * After a promotion by force there may be two primaries, or one that the
  * other's newer timeline has deposed: what waits there cannot be finished.
+ * Nor can it where the disk has died.
  */
-static void end_deposed(struct cluster *cluster)
+static void end_hopeless(struct cluster *cluster)
 {
-	for (unsigned int i = 0; i < cluster->nr; i++)
-		if (model_running(cluster->model, i) &&
-		    model_is_superseded(cluster->model, model_running(cluster->model, i)))
+	for (unsigned int i = 0; i < cluster->nr; i++) {
+		struct model_timeline *tl = model_running(cluster->model, i);
+
+		if (tl && (model_is_superseded(cluster->model, tl) || has_broken_disk(cluster, i)))
 			check_ok(cluster, &cluster->members[i], "demote", true);
+	}
 }
 
 static void finish_load(struct cluster *cluster)
@@ -201,7 +214,7 @@ void heal_and_check(struct cluster *cluster)
 		fail(cluster, "faults have stopped, and a node does not come up within %u s", UP_S);
 	connect_all(cluster);
 	cluster_run(cluster, SETTLE_S * SIM_S);
-	end_deposed(cluster);
+	end_hopeless(cluster);
 	member = primary(cluster);
 	if (!member)
 		member = promote_somebody(cluster);

@@ -41,6 +41,10 @@ static struct {
 /* What workers and their parent share. */
 static struct {
 	uint64_t next, done, events, repeated, simulated_s;
+	struct {
+		pid_t pid;
+		uint64_t seed;
+	} workers[MAX_WORKERS];
 } *shared;
 
 static uint64_t current_seed;
@@ -133,7 +137,7 @@ static bool time_is_over(uint64_t began_ns)
 	return args.seconds && load_now_ns() - began_ns > args.seconds * SIM_S;
 }
 
-static void work(uint64_t began_ns)
+static void work(unsigned int worker, uint64_t began_ns)
 {
 	uint64_t n, events, simulated_s, digest;
 
@@ -141,6 +145,7 @@ static void work(uint64_t began_ns)
 		n = __atomic_fetch_add(&shared->next, 1, __ATOMIC_RELAXED);
 		if (!args.seconds && n >= args.seeds)
 			break;
+		shared->workers[worker].seed = args.first + n;
 		digest = run_seed(args.first + n, &events, &simulated_s);
 		if (n % REPEAT_EVERY == 0) {
 			run_twice(args.first + n, digest);
@@ -153,7 +158,7 @@ static void work(uint64_t began_ns)
 	exit(0);
 }
 
-static void start_worker(uint64_t began_ns)
+static void start_worker(unsigned int worker, uint64_t began_ns)
 {
 	pid_t pid;
 
@@ -164,7 +169,20 @@ static void start_worker(uint64_t began_ns)
 		exit(2);
 	}
 	if (!pid)
-		work(began_ns);
+		work(worker, began_ns);
+	shared->workers[worker].pid = pid;
+}
+
+/* A worker has ended.  True: of a failure. */
+static bool ended(pid_t pid, int status, unsigned int *worker)
+{
+	for (*worker = 0; shared->workers[*worker].pid != pid; ++*worker)
+		;
+	if (WIFSIGNALED(status))
+		printf("# seed %llu of %s: the worker dies of signal %d\n",
+		       (unsigned long long)shared->workers[*worker].seed,
+		       scenario_names[args.run.scenario], WTERMSIG(status));
+	return status;
 }
 
 static void progress(uint64_t began_ns, unsigned int failures)
@@ -187,17 +205,17 @@ static void pause_ms(long ms)
 static int run_many(void)
 {
 	uint64_t began_ns = load_now_ns(), told_ns = began_ns;
-	unsigned int failures = 0, workers = args.jobs;
+	unsigned int failures = 0, workers = args.jobs, worker;
 	int status;
 
 	printf("# first seed %llu\n", (unsigned long long)args.first);
 	for (unsigned int i = 0; i < args.jobs; i++)
-		start_worker(began_ns);
+		start_worker(i, began_ns);
 	while (workers) {
 		pid_t pid = waitpid(-1, &status, WNOHANG);
 
-		if (pid > 0 && status && ++failures < MAX_FAILURES)
-			start_worker(began_ns);
+		if (pid > 0 && ended(pid, status, &worker) && ++failures < MAX_FAILURES)
+			start_worker(worker, began_ns);
 		else if (pid > 0)
 			workers--;
 		else
