@@ -225,9 +225,12 @@ static void waive(struct model *model, const struct model_timeline *new)
 {
 	for (unsigned int i = 0; i < model->nr_timelines; i++) {
 		struct model_timeline *tl = model->timelines[i];
+		uint64_t upto;
 
-		if (!on_history(new, tl, &tl->waived))
-			tl->waived = tl->fork_seq;
+		if (!on_history(new, tl, &upto))
+			upto = tl->fork_seq;
+		if (upto < tl->waived)
+			tl->waived = upto;
 	}
 }
 
