@@ -202,8 +202,10 @@ static void check_replica(struct model *model, unsigned int node, const struct s
 	uint64_t low = image.applied, high = image.evidence < image.tip ? image.evidence : image.tip;
 
 	/* What said that it was committed may be what rotted. */
-	if (model_copy(model, node)->media_fault)
+	if (model_copy(model, node)->media_fault && high < stand->tl->commit)
 		high = stand->tl->commit;
+	if (model_copy(model, node)->media_fault && high < image.commit)
+		high = image.commit;
 	if (!stand->current)
 		low = high = stand->upto;
 	check_store(model, node, stand->tl, low, high, true);

@@ -124,17 +124,24 @@ static unsigned int find_segments(const struct image *image, const struct model_
 	return nr;
 }
 
+static bool head_intact(const uint8_t *buf, size_t bytes, const struct reprise_log_head *log_head)
+{
+	const struct reprise_frame_head *head = (const void *)buf;
+
+	return bytes >= sizeof(*head) && le32toh(head->magic) == REPRISE_FRAME_MAGIC &&
+	       le32toh(head->head_crc) == crc_without(head, sizeof(*head),
+						      offsetof(struct reprise_frame_head, head_crc)) &&
+	       !memcmp(head->timeline_id, log_head->timeline_id, sizeof(head->timeline_id));
+}
+
 static bool intact(const uint8_t *buf, size_t bytes, const struct reprise_log_head *log_head,
 		   uint64_t seq)
 {
 	const struct reprise_frame_head *head = (const void *)buf;
 	size_t at = REPRISE_FRAME_HEAD_BYTES;
 
-	if (bytes < at || le32toh(head->magic) != REPRISE_FRAME_MAGIC ||
-	    le32toh(head->head_crc) != crc_without(head, sizeof(*head),
-						   offsetof(struct reprise_frame_head, head_crc)) ||
-	    le32toh(head->frame_bytes) > bytes || le64toh(head->first_seq) != seq ||
-	    memcmp(head->timeline_id, log_head->timeline_id, sizeof(head->timeline_id)))
+	if (!head_intact(buf, bytes, log_head) || le32toh(head->frame_bytes) > bytes ||
+	    le64toh(head->first_seq) != seq)
 		return false;
 	for (unsigned int i = 0; i < le16toh(head->nr_ops); i++) {
 		const struct reprise_op_desc *op = &head->ops[i];
@@ -168,6 +175,20 @@ static void note(struct image *image, uint64_t commit)
 		image->evidence = commit;
 }
 
+/* Frames behind a torn one do not count, but what they say of those before it is true. */
+static void read_rest(struct image *image, const uint8_t *buf, size_t bytes,
+		      const struct reprise_log_head *log_head)
+{
+	const struct reprise_frame_head *head;
+
+	for (; bytes >= sizeof(*head); buf += 512, bytes -= 512) {
+		head = (const void *)buf;
+		if (head_intact(buf, bytes, log_head))
+			note(image, le64toh(head->commit) < image->tip ? le64toh(head->commit) :
+									 image->tip);
+	}
+}
+
 static void read_segment(struct image *image, const struct log_segment *segment, uint64_t limit,
 			 image_op_fn op, void *ctx)
 {
@@ -191,6 +212,8 @@ static void read_segment(struct image *image, const struct log_segment *segment,
 		image->tip = seq;
 		at += le32toh(head->frame_bytes);
 	}
+	if (at < bytes)
+		read_rest(image, buf + at, bytes - at, &segment->head);
 }
 
 void image_read_log(struct image *image, const struct model_copy *copy, image_op_fn op, void *ctx)
