@@ -562,9 +562,18 @@ static void set_connected(struct agent *agent, struct ctl_request *req, bool on)
 		ctl_reply(req, NULL);
 }
 
+/* A connection made now would outlive the peers that it belongs to. */
 static void cmd_connect(void *ctx, struct ctl_request *req)
 {
-	set_connected(ctx, req, true);
+	struct agent *agent = ctx;
+	const struct node *node = find_node(agent, req->resource);
+
+	if (node && node->up && node_is_ending(node))
+		ctl_fail(req, "busy", "bring it up again when it is down",
+			 "resource %s is being taken down on %s", node->conf.name,
+			 node->self->name);
+	else
+		set_connected(agent, req, true);
 }
 
 static void cmd_disconnect(void *ctx, struct ctl_request *req)

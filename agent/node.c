@@ -315,6 +315,11 @@ static const char *work_text(enum node_work work)
 	}
 }
 
+bool node_is_ending(const struct node *node)
+{
+	return !node->up || node->closing || node->close_done || node->work == NODE_WORK_DOWN;
+}
+
 bool node_work_free(struct node *node, struct ctl_request *req)
 {
 	if (node->work == NODE_WORK_NONE && !node->closing && !node->close_done)

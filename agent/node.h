@@ -227,6 +227,8 @@ int node_make_replica(struct node *node);
 void node_consider(struct node *node);
 void node_work_begin(struct node *node, enum node_work work);
 void node_work_end(struct node *node);
+/* Being taken down, or closed by an agent that ends: there is, or will be, no store. */
+bool node_is_ending(const struct node *node);
 /* false: answered "busy". */
 bool node_work_free(struct node *node, struct ctl_request *req);
 /* What this node says of itself now. */

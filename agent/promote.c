@@ -654,12 +654,6 @@ void promote_abandon(struct node *node)
 	refuse(node);
 }
 
-/* Being taken down, or closed by an agent that ends: there is, or will be, no store. */
-static bool is_ending(const struct node *node)
-{
-	return !node->up || node->closing || node->close_done || node->work == NODE_WORK_DOWN;
-}
-
 /*
  * Not yet begun.  What a peer told last may be older than what the operator
  * did last (demoted it, brought it up): a refusal is final only after a while.
@@ -669,7 +663,7 @@ static void try_begin(struct node *node)
 	struct node_promote *p = &node->promote;
 	bool busy = node->work != NODE_WORK_NONE;
 
-	if (is_ending(node)) {
+	if (node_is_ending(node)) {
 		promote_abandon(node);
 		return;
 	}

@@ -1033,6 +1033,22 @@ TEST_F(two, down_waits_for_what_nobody_asked_for)
 	EXPECT_TRUE(run(c, 1, "up", false).ok);
 }
 
+/* Its peers are about to be forgotten. */
+TEST_F(two, nobody_is_connected_while_it_goes_down)
+{
+	struct cluster *c = &self->c;
+	struct answer down, connect;
+
+	ASSERT_TRUE(all_up(c));
+	start(c, &down, 0, "down", false);
+	start(c, &connect, 0, "connect", false);
+	EXPECT_FALSE(finish_ok(c, &connect));
+	EXPECT_STREQ("busy", connect.code);
+	EXPECT_TRUE(finish_ok(c, &down));
+	EXPECT_TRUE(run(c, 0, "up", false).ok);
+	EXPECT_TRUE(wait_status(c, 1, names[0], "connection", "connected"));
+}
+
 /* There will be no store to promote. */
 TEST_F(two, no_promotion_begins_while_it_goes_down)
 {
