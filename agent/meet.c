@@ -98,9 +98,21 @@ static bool sound(const struct stand *stand)
 	return state == REPRISE_STORE_CLEAN || state == REPRISE_STORE_UNCLEAN;
 }
 
+static bool any_unclean_fork(const struct stand *ahead)
+{
+	const struct meet_side *side = ahead->side;
+
+	for (unsigned int i = ahead->common + 1; i < side->nr_timelines; i++) {
+		if (side->timelines[i].kind != REPRISE_FORK_CLEAN)
+			return true;
+	}
+	return false;
+}
+
 /*
  * May this side hold writes of its own past the common point?  Errs on the
- * side of yes: a crashed primary counts as having written.
+ * side of yes: a crashed primary counts as having written, also when it has
+ * gone on since: a crash fork's position says nothing of what came before it.
  */
 static bool own_writes(const struct stand *stand, const struct stand *other)
 {
@@ -110,7 +122,7 @@ static bool own_writes(const struct stand *stand, const struct stand *other)
 		return true;
 	if (stand->beyond)
 		return side->position > stand->end || side->crashed ||
-		       side->state == REPRISE_STORE_UNCLEAN;
+		       side->state == REPRISE_STORE_UNCLEAN || any_unclean_fork(stand);
 	return side->primary && other->beyond && side->position > other->end;
 }
 
@@ -191,17 +203,6 @@ static bool forks_at(const struct stand *ahead, uint64_t seq)
 			return false;
 	}
 	return true;
-}
-
-static bool any_unclean_fork(const struct stand *ahead)
-{
-	const struct meet_side *side = ahead->side;
-
-	for (unsigned int i = ahead->common + 1; i < side->nr_timelines; i++) {
-		if (side->timelines[i].kind != REPRISE_FORK_CLEAN)
-			return true;
-	}
-	return false;
 }
 
 /* @old still stands on the common timeline, @new went on from it. */

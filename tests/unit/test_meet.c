@@ -366,6 +366,21 @@ TEST_F(pair, both_promoted_and_wrote)
 	EXPECT_EQ(MEET_A, meet(&self->a, &self->b).side);
 }
 
+/* Its position is the fork's again, and what it wrote before the crash does not show. */
+TEST_F(pair, crash_fork_does_not_hide_what_was_written_before_it)
+{
+	self->a_lines[1] = timeline(7, 0, 1, 0, REPRISE_FORK_CLEAN);
+	self->a_lines[2] = timeline(8, 7, 2, 0, REPRISE_FORK_CRASH);
+	self->b_lines[1] = timeline(9, 0, 1, 0, REPRISE_FORK_CLEAN);
+	self->a.nr_timelines = 3;
+	self->b.nr_timelines = 2;
+	self->b.position = 2;
+	EXPECT_EQ(MEET_SPLIT_BRAIN, meet(&self->a, &self->b).outcome);
+	self->b.position = 0;
+	EXPECT_EQ(MEET_RESYNC, meet(&self->a, &self->b).outcome);
+	EXPECT_EQ(MEET_B, meet(&self->a, &self->b).side);
+}
+
 TEST_F(pair, idle_primary_is_deposed)
 {
 	struct meet_decision d;
