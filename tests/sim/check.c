@@ -37,6 +37,8 @@ static struct stand find_stand(struct model *model, unsigned int node,
 		stand.tl = model_find(model, t.id);
 		if (stand.tl && stand.tl != except) {
 			stand.current = i + 1 == image.nr_timelines;
+			/* What did not crash as its primary holds it as it was. */
+			stand.crash &= stand.tl->node == (int)node;
 			return stand;
 		}
 		stand.upto = t.fork_seq;
