@@ -17,7 +17,7 @@ static struct image image;
 /* Where a lineage of a record leaves what the model knows. */
 struct stand {
 	struct model_timeline *tl;	/* the newest that the model knows */
-	uint64_t upto;			/* of it: UINT64_MAX: it is current */
+	uint64_t until;			/* of it: UINT64_MAX: it is current */
 	bool current, crash;
 };
 
@@ -28,7 +28,7 @@ struct stand {
 static struct stand find_stand(struct model *model, unsigned int node,
 			       const struct model_timeline *except)
 {
-	struct stand stand = { .upto = UINT64_MAX };
+	struct stand stand = { .until = UINT64_MAX };
 	unsigned int i = image.nr_timelines;
 
 	while (i--) {
@@ -41,7 +41,7 @@ static struct stand find_stand(struct model *model, unsigned int node,
 			stand.crash &= stand.tl->node == (int)node;
 			return stand;
 		}
-		stand.upto = t.fork_seq;
+		stand.until = t.fork_seq;
 		stand.crash |= t.kind == REPRISE_FORK_CRASH;
 	}
 	fail(model, "%s holds no timeline that ever was", model_node_name(node));
@@ -75,7 +75,7 @@ static void check_op(void *ctx, uint64_t seq, const struct reprise_op_desc *desc
 /* Invariant 2: what was acknowledged on any timeline of the lineage is there. */
 static void check_acked(struct model *model, unsigned int node)
 {
-	uint64_t upto = image.left && image.left_seq < image.tip ? image.left_seq : image.tip;
+	uint64_t until = image.left && image.left_seq < image.tip ? image.left_seq : image.tip;
 	unsigned int i = image.nr_timelines;
 
 	if (model_copy(model, node)->media_fault)
@@ -84,11 +84,11 @@ static void check_acked(struct model *model, unsigned int node)
 		struct image_timeline t = image_timeline(&image, i);
 		const struct model_timeline *tl = model_find(model, t.id);
 
-		if (tl && tl->node != (int)node && tl->peers[node].acked > upto)
+		if (tl && tl->node != (int)node && tl->peers[node].acked > until)
 			fail(model, "%s has acknowledged seq %llu of generation %llu as durable, and holds only %llu",
 			     model_node_name(node), ull(tl->peers[node].acked),
-			     ull(tl->generation), ull(upto));
-		upto = t.kind == REPRISE_FORK_CRASH ? UINT64_MAX : t.fork_seq;
+			     ull(tl->generation), ull(until));
+		until = t.kind == REPRISE_FORK_CRASH ? UINT64_MAX : t.fork_seq;
 	}
 }
 
@@ -209,7 +209,7 @@ static void check_replica(struct model *model, unsigned int node, const struct s
 	if (model_copy(model, node)->media_fault && high < image.commit)
 		high = image.commit;
 	if (!stand->current)
-		low = high = stand->upto;
+		low = high = stand->until;
 	check_store(model, node, stand->tl, low, high, true);
 }
 
@@ -242,7 +242,7 @@ void check_copy(struct model *model, unsigned int node)
 	else if (stand.current || stand.crash)
 		check_crashed(model, node, stand.tl, true);
 	else
-		check_store(model, node, stand.tl, stand.upto, stand.upto, true);
+		check_store(model, node, stand.tl, stand.until, stand.until, true);
 }
 
 /* --- roles --------------------------------------------------------------- */
@@ -259,12 +259,12 @@ static void take_base(struct model *model, unsigned int node, struct model_timel
 static void check_content(struct model *model, unsigned int node, struct model_timeline *tl,
 			  const struct stand *parent)
 {
-	uint64_t upto = parent->upto < tl->fork_seq ? parent->upto : tl->fork_seq;
+	uint64_t until = parent->until < tl->fork_seq ? parent->until : tl->fork_seq;
 
 	if (parent->crash)
 		check_crashed(model, node, parent->tl, false);
 	else
-		check_store(model, node, parent->tl, upto, upto, false);
+		check_store(model, node, parent->tl, until, until, false);
 }
 
 void check_started(struct model *model, unsigned int node, struct model_timeline *tl,

@@ -210,7 +210,7 @@ static void cache_supersede(struct disk *disk, uint64_t offset, uint64_t bytes, 
 	}
 }
 
-static void flush_upto(struct disk *disk, uint64_t stamp)
+static void flush_until(struct disk *disk, uint64_t stamp)
 {
 	while (disk->cache && disk->cache->stamp <= stamp) {
 		struct cached *c = disk->cache;
@@ -224,7 +224,7 @@ int disk_flush_now(struct disk *disk)
 {
 	if (disk->broken || world_chance(disk->world, disk->faults.flush_error_ppm))
 		return -EIO;
-	flush_upto(disk, disk->stamp);
+	flush_until(disk, disk->stamp);
 	return 0;
 }
 
@@ -398,7 +398,7 @@ static ssize_t carry_out(struct disk *disk, struct disk_io *io)
 		read_into(disk, io);
 		break;
 	case ENV_FLUSH:
-		flush_upto(disk, io->stamp);
+		flush_until(disk, io->stamp);
 		return 0;
 	default:
 		apply(disk, io);

@@ -181,13 +181,13 @@ void model_content(const struct model_timeline *tl, unsigned int volume, uint64_
 
 /* How much of @tl the history that ends in @end holds: a seq, or 0. */
 static bool on_history(const struct model_timeline *end, const struct model_timeline *tl,
-		       uint64_t *upto)
+		       uint64_t *until)
 {
-	*upto = UINT64_MAX;
+	*until = UINT64_MAX;
 	for (; end; end = end->parent) {
 		if (end == tl)
 			return true;
-		*upto = end->kind == REPRISE_FORK_CRASH ? UINT64_MAX : end->fork_seq;
+		*until = end->kind == REPRISE_FORK_CRASH ? UINT64_MAX : end->fork_seq;
 	}
 	return false;
 }
@@ -205,18 +205,18 @@ static void check_promises(struct model *model, const struct model_timeline *new
 {
 	for (unsigned int i = 0; i < model->nr_timelines; i++) {
 		const struct model_timeline *tl = model->timelines[i];
-		uint64_t upto, promise = new->forced ? tl->peers[new->node].promise : tl->promise;
+		uint64_t until, promise = new->forced ? tl->peers[new->node].promise : tl->promise;
 
 		if (tl == new || tl->async_ever || model->copies[new->node].media_fault)
 			continue;
 		if (promise > tl->waived)
 			promise = tl->waived;
-		if (!on_history(new, tl, &upto))
-			upto = tl->fork_seq;
-		if (promise > upto)
+		if (!on_history(new, tl, &until))
+			until = tl->fork_seq;
+		if (promise > until)
 			fail(model, "%s is promoted%s, and lacks what was promised: seq %llu of generation %llu, it holds %llu",
 			     model_node_name(new->node), new->forced ? " with force" : "",
-			     ull(promise), ull(tl->generation), ull(upto));
+			     ull(promise), ull(tl->generation), ull(until));
 	}
 }
 
@@ -225,12 +225,12 @@ static void waive(struct model *model, const struct model_timeline *new)
 {
 	for (unsigned int i = 0; i < model->nr_timelines; i++) {
 		struct model_timeline *tl = model->timelines[i];
-		uint64_t upto;
+		uint64_t until;
 
-		if (!on_history(new, tl, &upto))
-			upto = tl->fork_seq;
-		if (upto < tl->waived)
-			tl->waived = upto;
+		if (!on_history(new, tl, &until))
+			until = tl->fork_seq;
+		if (until < tl->waived)
+			tl->waived = until;
 	}
 }
 

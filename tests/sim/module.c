@@ -15,13 +15,12 @@
 #include "heap.h"
 #include "model.h"
 #include "module_impl.h"
+#include "wrap.h"
 
 enum { FLUSH_INTERVAL_MS = 1000 };
 
 uint32_t module_no_memory_ppm;
 static struct world *memory_world;
-
-void *sim_kzalloc(size_t bytes);
 
 void *sim_kzalloc(size_t bytes)
 {

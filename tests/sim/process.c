@@ -16,6 +16,7 @@
 
 #include "agent/ringmap.h"
 #include "heap.h"
+#include "wrap.h"
 
 enum {
 	FIRST_FD = 1 << 20,
@@ -211,9 +212,6 @@ static void file_free(struct env_file *file)
 	disk_put(file->file);
 	sim_free(file);
 }
-
-int __real_close(int fd);
-int __wrap_close(int fd);
 
 int __wrap_close(int fd)
 {
