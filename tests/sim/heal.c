@@ -14,7 +14,7 @@
 
 enum {
 	UP_S = 20,
-	SETTLE_S = 6,
+	SETTLE_S = 4,
 	FINISH_S = 30,
 	COMMAND_S = 40,
 };

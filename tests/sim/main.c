@@ -27,6 +27,7 @@
 enum {
 	MAX_WORKERS = 64,
 	REPEAT_EVERY = 20,		/* 5 % of the runs are run twice */
+	LEAST_EVENTS = 2000,		/* of a run: a round more, where there are fewer */
 	PROGRESS_S = 10,
 	MAX_FAILURES = 5,
 };
@@ -96,8 +97,10 @@ static uint64_t run_seed(uint64_t seed, uint64_t *events, uint64_t *simulated_s)
 
 	current_seed = seed;
 	current_world = world;
-	while (rounds--)
+	while (rounds || (!args.run.rounds && world_events(world) < LEAST_EVENTS)) {
 		cluster_round(cluster);
+		rounds -= rounds > 0;
+	}
 	digest = world_digest(world);
 	*events = world_events(world);
 	*simulated_s = world_now(world) / SIM_S;

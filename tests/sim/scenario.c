@@ -107,7 +107,7 @@ static void draw_mix(struct world *world, const struct machine_layout *layout,
 		most = 16 * 512 / layout->block_bytes;
 	*mix = (struct load_mix){
 		.depth = 1 + world_below(world, 16),
-		.gap_us = 1000 << world_below(world, 7),
+		.gap_us = 2000 << world_below(world, 6),
 		.reads = world_below(world, 400),
 		.flushes = world_below(world, 200),
 		.fua = world_below(world, 2) * world_below(world, 300),
@@ -137,7 +137,7 @@ void scenario_draw(struct world *world, const struct run_options *options, struc
 {
 	memset(swarm, 0, sizeof(*swarm));
 	draw_faults(world, options, swarm);
-	swarm->chaos_ms = 1000 + world_below(world, 8000);
+	swarm->chaos_ms = 500 + world_below(world, 5000);
 	swarm->chaos_gap_ms = 50 << world_below(world, 6);
 	if (options->scenario != SCENARIO_DEFAULT)
 		swarm->chaos_gap_ms /= 2;
@@ -148,7 +148,7 @@ void scenario_draw(struct world *world, const struct run_options *options, struc
 
 unsigned int scenario_rounds(struct world *world, const struct run_options *options)
 {
-	unsigned int rounds = 1 + world_below(world, 3);
+	unsigned int rounds = 1 + world_below(world, 2);
 
 	return options->rounds ? options->rounds : rounds;
 }
