@@ -165,9 +165,11 @@ static void bring_up(struct cluster *cluster, struct member *member)
 
 static void admin(struct cluster *cluster)
 {
-	static const char *const simple[] = { "freeze", "resume", "disconnect", "connect", "reload" };
+	static const char *const simple[] = {
+		"freeze", "resume", "disconnect", "connect", "reload", "status", "log",
+	};
 	struct member *member = any_member(cluster);
-	unsigned int dice = world_below(cluster->world, 16);
+	unsigned int dice = world_below(cluster->world, 18);
 
 	if (dice < 4)
 		member_command(member, "promote", false, NULL);

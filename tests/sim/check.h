@@ -20,6 +20,8 @@ void check_started(struct model *model, unsigned int node, struct model_timeline
 /* A session with @peer begins: it stands durably on @tl, at @position. */
 void check_attached(struct model *model, unsigned int peer, const struct model_timeline *tl,
 		    uint64_t position);
+/* Two replicas that say that they hold the same: do they? */
+void check_in_sync(struct model *model, unsigned int a, unsigned int b);
 /* Both stores, byte by byte, at rest. */
 void check_equal(struct model *model, unsigned int a, unsigned int b);
 /* The store of @node is @tl at its end. */

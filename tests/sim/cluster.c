@@ -26,6 +26,16 @@ struct command {
 	bool force;
 };
 
+/* resources[0].peers[0].replication of a status */
+static void take_replication(struct command_result *result, const json_t *answer)
+{
+	const json_t *resource = json_array_get(json_object_get(answer, "resources"), 0);
+	const json_t *peer = json_array_get(json_object_get(resource, "peers"), 0);
+	const char *text = json_string_value(json_object_get(peer, "replication"));
+
+	snprintf(result->replication, sizeof(result->replication), "%s", text ? text : "");
+}
+
 static void command_finished(struct control_call *call)
 {
 	struct command *command = sim_container(call, struct command, call);
@@ -49,6 +59,7 @@ static void command_finished(struct control_call *call)
 		result->ok = call->ok;
 		snprintf(result->code, sizeof(result->code), "%s", call->code);
 		snprintf(result->error, sizeof(result->error), "%s", call->error);
+		take_replication(result, call->answer);
 	}
 	sim_free(command);
 }

@@ -47,6 +47,7 @@ bool cluster_wait(struct cluster *cluster, bool (*condition)(struct cluster *clu
 struct command_result {
 	bool done, ok;
 	char code[32], error[384];
+	char replication[32];		/* "status": of the peer */
 };
 /* Send it; @result may be NULL.  False: nobody takes commands there. */
 bool member_command(struct member *member, const char *cmd, bool force,

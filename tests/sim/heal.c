@@ -88,6 +88,21 @@ static void connect_all(struct cluster *cluster)
 		member_do(&cluster->members[i], "connect", false, SIM_S);
 }
 
+/* Invariant 5: that both hold the same is said only where it is so. */
+static void check_claims(struct cluster *cluster)
+{
+	unsigned int claims = 0;
+
+	for (unsigned int i = 0; i < cluster->nr; i++) {
+		struct command_result result =
+			member_do(&cluster->members[i], "status", false, SIM_S);
+
+		claims += !strcmp(result.replication, "in sync, idle");
+	}
+	if (claims == cluster->nr)
+		check_in_sync(cluster->model, 0, 1);
+}
+
 /* --- a primary ----------------------------------------------------------- */
 
 static struct member *primary(struct cluster *cluster)
@@ -216,6 +231,8 @@ void heal_and_check(struct cluster *cluster)
 	cluster_run(cluster, SETTLE_S * SIM_S);
 	end_hopeless(cluster);
 	member = primary(cluster);
+	if (!member)
+		check_claims(cluster);
 	if (!member)
 		member = promote_somebody(cluster);
 	if (member) {

@@ -11,7 +11,10 @@
 #include "heap.h"
 #include "module.h"
 
-enum { SECTOR_WORDS = 512 / 8 };
+enum {
+	SECTOR_WORDS = 512 / 8,
+	ACKS_CHECKED_PPM = 10000,
+};
 
 struct model {
 	struct world *world;
@@ -365,6 +368,9 @@ void model_acked(struct model *model, unsigned int node, unsigned int peer_id, u
 			    model_node_name(node), model_node_name(peer), ull(durable),
 			    ull(applied));
 	tl->peers[peer].acked = durable;
+	/* What is acknowledged must be on its disks, now. */
+	if (world_chance(model->world, ACKS_CHECKED_PPM))
+		check_copy(model, peer);
 }
 
 void model_cut(struct model *model, unsigned int node, uint64_t first_seq, unsigned int nr_ops,
