@@ -99,7 +99,7 @@ static void check_claims(struct cluster *cluster)
 
 		claims += !strcmp(result.replication, "in sync, idle");
 	}
-	if (claims == cluster->nr)
+	if (claims == cluster->nr && !any_fault(cluster))
 		check_in_sync(cluster->model, 0, 1);
 }
 
