@@ -3,6 +3,7 @@
  * The command line: one seed with its record, or many seeds over workers.
  *
  *	sim --seed N [--trace]		one run
+ *	sim --seed N --shrink		which faults does its failure need?
  *	sim --seeds COUNT [--first N]	many; --seconds S: as many as fit
  *
  * A worker runs seed after seed in one process; what fails ends it, and its
@@ -30,13 +31,14 @@ enum {
 	LEAST_EVENTS = 2000,		/* of a run: a round more, where there are fewer */
 	PROGRESS_S = 10,
 	MAX_FAILURES = 5,
+	MAX_ROUNDS = 8,
 };
 
 static struct {
 	struct run_options run;
 	uint64_t seed, first, seeds, seconds;
 	unsigned int jobs;
-	bool one, trace, brief;
+	bool one, trace, brief, shrink;
 } args = { .jobs = 2 };
 
 /* What workers and their parent share. */
@@ -131,6 +133,53 @@ static int run_one(void)
 	       (unsigned long long)events, (unsigned long long)simulated_s,
 	       (unsigned long long)digest);
 	return 0;
+}
+
+/* --- shrinking ----------------------------------------------------------- */
+
+/* Does the seed still fail with these options?  In a child, silently. */
+static bool fails_with(const struct run_options *run)
+{
+	uint64_t events, simulated_s;
+	pid_t pid;
+	int status;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		args.run = *run;
+		args.brief = true;
+		if (!freopen("/dev/null", "w", stdout))
+			_exit(0);
+		run_seed(args.seed, &events, &simulated_s);
+		_exit(0);
+	}
+	return pid > 0 && waitpid(pid, &status, 0) == pid && status;
+}
+
+/* Leave out whatever the failure does not need: rounds, then classes of faults. */
+static int shrink(void)
+{
+	struct run_options best = args.run, tried;
+
+	if (!fails_with(&best)) {
+		printf("# seed %llu passes\n", (unsigned long long)args.seed);
+		return 0;
+	}
+	for (unsigned int rounds = 1; rounds <= MAX_ROUNDS && !best.rounds; rounds++) {
+		tried = best;
+		tried.rounds = rounds;
+		if (fails_with(&tried))
+			best = tried;
+	}
+	for (unsigned int i = 0; i < FAULT_NR; i++) {
+		tried = best;
+		tried.without |= 1u << i;
+		if (fails_with(&tried))
+			best = tried;
+	}
+	args.run = best;
+	return run_one();
 }
 
 /* --- many ---------------------------------------------------------------- */
@@ -247,6 +296,7 @@ static void __attribute__((noreturn)) usage(int code)
 		"  --without FAULT    leave a class of faults out; may be repeated\n"
 		"  --rounds N         as many rounds in every run\n"
 		"  --jobs N           workers (2)\n"
+		"  --shrink           with --seed: leave out what the failure does not need\n"
 		"  --trace            print everything that happens\n"
 		"  --brief            print no events of a failure\n");
 	exit(code);
@@ -283,6 +333,7 @@ static void parse(int argc, char **argv)
 		{ "rounds", required_argument, NULL, 'r' },
 		{ "jobs", required_argument, NULL, 'j' },
 		{ "trace", no_argument, NULL, 't' },
+		{ "shrink", no_argument, NULL, 'm' },
 		{ "brief", no_argument, NULL, 'b' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -320,6 +371,9 @@ static void parse(int argc, char **argv)
 		case 't':
 			args.trace = true;
 			break;
+		case 'm':
+			args.shrink = true;
+			break;
 		case 'b':
 			args.brief = true;
 			break;
@@ -327,7 +381,7 @@ static void parse(int argc, char **argv)
 			usage(option == 'h' ? 0 : 2);
 		}
 	}
-	if (optind < argc || (!args.one && !args.seeds && !args.seconds) || !args.jobs ||
+	if (optind < argc || (args.shrink && !args.one) || (!args.one && !args.seeds && !args.seconds) || !args.jobs ||
 	    args.jobs > MAX_WORKERS)
 		usage(2);
 }
@@ -347,5 +401,7 @@ int main(int argc, char **argv)
 		perror("sim: mmap");
 		return 2;
 	}
-	return args.one ? run_one() : run_many();
+	if (args.one)
+		return args.shrink ? shrink() : run_one();
+	return run_many();
 }
