@@ -163,13 +163,24 @@ static void bring_up(struct cluster *cluster, struct member *member)
 	member->is_up = false;
 }
 
+/* The files are made equal at once; the agents read them one by one. */
+static void reconfigure(struct cluster *cluster)
+{
+	scenario_draw_settings(cluster->world, &cluster->swarm.layout);
+	for (unsigned int i = 0; i < cluster->nr; i++) {
+		machine_configure(cluster->members[i].machine, &cluster->swarm.layout);
+		if (world_below(cluster->world, 4))
+			member_command(&cluster->members[i], "reload", false, NULL);
+	}
+}
+
 static void admin(struct cluster *cluster)
 {
 	static const char *const simple[] = {
 		"freeze", "resume", "disconnect", "connect", "reload", "status", "log",
 	};
 	struct member *member = any_member(cluster);
-	unsigned int dice = world_below(cluster->world, 18);
+	unsigned int dice = world_below(cluster->world, 19);
 
 	if (dice < 4)
 		member_command(member, "promote", false, NULL);
@@ -179,8 +190,10 @@ static void admin(struct cluster *cluster)
 		take_down(cluster, member);
 	else if (dice < 11)
 		bring_up(cluster, member);
+	else if (dice < 12)
+		reconfigure(cluster);
 	else
-		member_command(member, simple[dice - 11], false, NULL);
+		member_command(member, simple[dice - 12], false, NULL);
 }
 
 static void force(struct cluster *cluster)

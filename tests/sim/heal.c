@@ -84,8 +84,10 @@ static bool all_up(struct cluster *cluster)
 
 static void connect_all(struct cluster *cluster)
 {
-	for (unsigned int i = 0; i < cluster->nr; i++)
+	for (unsigned int i = 0; i < cluster->nr; i++) {
+		member_do(&cluster->members[i], "reload", false, 5 * SIM_S);
 		member_do(&cluster->members[i], "connect", false, SIM_S);
+	}
 }
 
 /* Invariant 5: that both hold the same is said only where it is so. */

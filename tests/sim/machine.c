@@ -250,14 +250,25 @@ static void fill_conf(const struct machine_layout *layout, struct conf *conf)
 		fill_node(layout, n, &conf->nodes[n]);
 }
 
-/* Stands in for conf_load(): all machines have the same file. */
+/* Stands in for conf_load(): @path is below a machine's directory. */
 static int load(const char *path, struct conf *conf, char *error, size_t bytes)
 {
+	unsigned int i = 0;
+
 	(void)error;
 	(void)bytes;
-	fill_conf(&machines[0]->layout, conf);
+	while (strncmp(path, machines[i]->config_dir, strlen(machines[i]->config_dir)))
+		i++;
+	fill_conf(&machines[i]->layout, conf);
 	snprintf(conf->path, sizeof(conf->path), "%s", path);
 	return 0;
+}
+
+void machine_configure(struct machine *machine, const struct machine_layout *layout)
+{
+	machine->layout.durability = layout->durability;
+	machine->layout.on_peer_loss = layout->on_peer_loss;
+	machine->layout.timeout_ms = layout->timeout_ms;
 }
 
 /* --- the module's events ------------------------------------------------- */

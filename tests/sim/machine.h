@@ -32,6 +32,8 @@ struct process *machine_process_at(struct net *net, unsigned int host);
 
 /* New disks, all zeros, as "reprise create" leaves them.  Nothing may run. */
 void machine_format(struct machine *machine, const struct machine_layout *layout);
+/* Write the settings that may change into its configuration; the agent does not know yet. */
+void machine_configure(struct machine *machine, const struct machine_layout *layout);
 void machine_boot(struct machine *machine);
 /* Power is cut, or the kernel dies: what was not flushed is in doubt. */
 void machine_crash(struct machine *machine);

@@ -300,6 +300,7 @@ void model_set(struct model *model, unsigned int node, enum reprise_durability d
 	tl->durability = durability;
 	tl->on_peer_loss = on_peer_loss;
 	tl->async_ever |= durability == REPRISE_DURABILITY_ASYNC;
+	tl->excused = model_last(tl);
 }
 
 /* --- peers --------------------------------------------------------------- */
@@ -426,7 +427,7 @@ void model_stamped(struct model *model, unsigned int node, struct bio *bio, uint
 static void promise(struct model *model, struct model_timeline *tl, uint64_t seq,
 		    const char *what)
 {
-	if (tl->durability == REPRISE_DURABILITY_ASYNC)
+	if (tl->durability == REPRISE_DURABILITY_ASYNC || seq <= tl->excused)
 		return;
 	if (seq > tl->promise)
 		tl->promise = seq;

@@ -63,6 +63,7 @@ struct model_timeline {
 	uint64_t may_commit;
 	uint64_t flush_order[MODEL_MAX_VOLUMES];	/* completions that a flush has covered */
 	bool async_ever, io_error;
+	uint64_t excused;		/* submitted before the mode was last changed */
 	uint64_t waived;		/* a forced promotion left out what is beyond */
 	struct {
 		bool live, held;	/* required */

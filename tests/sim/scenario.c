@@ -71,14 +71,23 @@ static void draw_faults(struct world *world, const struct run_options *options,
 	swarm->on &= ~options->without;
 }
 
-static void draw_layout(struct world *world, struct machine_layout *layout)
+void scenario_draw_settings(struct world *world, struct machine_layout *layout)
 {
-	static const uint64_t segments[] = { 64 << 10, 128 << 10, 256 << 10 };
 	static const enum reprise_durability modes[] = {
 		REPRISE_DURABILITY_WRITE, REPRISE_DURABILITY_WRITE, REPRISE_DURABILITY_WRITE,
 		REPRISE_DURABILITY_FLUSH, REPRISE_DURABILITY_FLUSH, REPRISE_DURABILITY_MEMORY,
 		REPRISE_DURABILITY_ASYNC,
 	};
+
+	layout->timeout_ms = 300 + world_below(world, 2000);
+	layout->durability = modes[world_below(world, 7)];
+	layout->on_peer_loss = world_below(world, 3) ? REPRISE_ON_PEER_LOSS_ALONE :
+						       REPRISE_ON_PEER_LOSS_FREEZE;
+}
+
+static void draw_layout(struct world *world, struct machine_layout *layout)
+{
+	static const uint64_t segments[] = { 64 << 10, 128 << 10, 256 << 10 };
 
 	*layout = (struct machine_layout){
 		.nr_nodes = 2,
@@ -87,12 +96,9 @@ static void draw_layout(struct world *world, struct machine_layout *layout)
 		.block_bytes = world_below(world, 4) ? 512 : 4096,
 		.sectors = 64 << world_below(world, 4),
 		.segment_bytes = segments[world_below(world, 3)],
-		.timeout_ms = 300 + world_below(world, 2000),
 		.queue_kib = 1024,
-		.durability = modes[world_below(world, 7)],
-		.on_peer_loss = world_below(world, 3) ? REPRISE_ON_PEER_LOSS_ALONE :
-							REPRISE_ON_PEER_LOSS_FREEZE,
 	};
+	scenario_draw_settings(world, layout);
 	layout->unapplied_bytes = layout->segment_bytes * (1 + world_below(world, 3));
 }
 

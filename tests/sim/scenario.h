@@ -60,6 +60,8 @@ struct swarm {
 };
 
 void scenario_draw(struct world *world, const struct run_options *options, struct swarm *swarm);
+/* Settings that an administrator may change while all runs. */
+void scenario_draw_settings(struct world *world, struct machine_layout *layout);
 unsigned int scenario_rounds(struct world *world, const struct run_options *options);
 
 #endif /* SIM_SCENARIO_H */
