@@ -297,24 +297,39 @@ void check_started(struct model *model, unsigned int node, struct model_timeline
 	take_base(model, node, tl);
 }
 
-void check_attached(struct model *model, unsigned int peer, const struct model_timeline *tl,
-		    uint64_t position)
+/* How far @peer holds @tl by its durable record and log: false: it does not know it. */
+static bool durable_position(struct model *model, unsigned int peer,
+			     const struct model_timeline *tl, uint64_t *position)
 {
 	struct log_check lc = { .model = model, .node = peer, .tl = tl };
 	struct image_timeline t;
 
+	for (unsigned int i = image.nr_timelines; i--; *position = t.fork_seq) {
+		t = image_timeline(&image, i);
+		if (memcmp(t.id, tl->id, 16))
+			continue;
+		if (i + 1 < image.nr_timelines)
+			return true;
+		image_read_log(&image, model_copy(model, peer), check_op, &lc);
+		*position = image.left && image.left_seq < image.tip ? image.left_seq : image.tip;
+		return image.state == REPRISE_STORE_CLEAN;
+	}
+	return false;
+}
+
+/* It may have gone on to another timeline since it answered; then the session soon ends. */
+void check_attached(struct model *model, unsigned int peer, const struct model_timeline *tl,
+		    uint64_t position)
+{
+	uint64_t durable = 0;
+
 	image_read_record(&image, model_copy(model, peer));
-	if (!image.valid || !image.nr_timelines)
-		fail(model, "%s is mirrored to and has no record", model_node_name(peer));
-	t = image_timeline(&image, image.nr_timelines - 1);
-	if (memcmp(t.id, tl->id, 16) || image.state != REPRISE_STORE_CLEAN || image.left)
-		fail(model, "%s is mirrored to on generation %llu, its durable record says generation %llu, state %u%s",
-		     model_node_name(peer), ull(tl->generation), ull(t.generation), image.state,
-		     image.left ? ", left" : "");
-	image_read_log(&image, model_copy(model, peer), check_op, &lc);
-	if (image.tip < position && !model_copy(model, peer)->media_fault)
+	if (!image.valid || !durable_position(model, peer, tl, &durable))
+		fail(model, "%s is mirrored to on generation %llu, which its durable record does not say",
+		     model_node_name(peer), ull(tl->generation));
+	if (durable < position && !model_copy(model, peer)->media_fault)
 		fail(model, "%s is mirrored to from %llu and holds only %llu durably",
-		     model_node_name(peer), ull(position), ull(image.tip));
+		     model_node_name(peer), ull(position), ull(durable));
 }
 
 /* --- at rest ------------------------------------------------------------- */
