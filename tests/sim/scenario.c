@@ -87,15 +87,17 @@ void scenario_draw_settings(struct world *world, struct machine_layout *layout)
 
 static void draw_layout(struct world *world, struct machine_layout *layout)
 {
+	/* The smallest hold fourteen requests of one block, and the rest of a frame. */
 	static const uint64_t segments[] = { 64 << 10, 128 << 10, 256 << 10 };
+	unsigned int big = world_below(world, 4) == 0;
 
 	*layout = (struct machine_layout){
 		.nr_nodes = 2,
 		.nr_volumes = 1 + world_below(world, 2),
 		.nr_segments = 4 + world_below(world, 5),
-		.block_bytes = world_below(world, 4) ? 512 : 4096,
+		.block_bytes = big ? 4096 : 512,
 		.sectors = 64 << world_below(world, 4),
-		.segment_bytes = segments[world_below(world, 3)],
+		.segment_bytes = segments[big + world_below(world, 3 - big)],
 		.queue_kib = 1024,
 	};
 	scenario_draw_settings(world, layout);
@@ -118,7 +120,7 @@ static void draw_mix(struct world *world, const struct machine_layout *layout,
 		.flushes = world_below(world, 200),
 		.fua = world_below(world, 2) * world_below(world, 300),
 		.zeroes = world_below(world, 2) * world_below(world, 150),
-		.max_blocks = most ? 1 + world_below(world, most) : 1,
+		.max_blocks = 1 + world_below(world, most),
 		.hot_blocks = 1 + world_below(world, 32),
 	};
 }
