@@ -158,10 +158,15 @@ static void check_store(struct model *model, unsigned int node, const struct mod
 	}
 }
 
-static bool is_durable(const struct model_timeline *tl, const struct model_op *op)
+/* Was it said to be on the primary's own disk: by its completion, by a flush's, by a frame? */
+static bool is_durable(const struct model_timeline *tl, uint64_t seq)
 {
-	return op->done && !op->failed &&
-	       (op->fua || op->done_order <= tl->flush_order[op->volume]);
+	const struct model_op *op = model_op_at(tl, seq);
+
+	if (op->failed)
+		return false;
+	return seq <= tl->flushed ||
+	       (op->done && (op->fua || op->done_order <= tl->flush_order[op->volume]));
 }
 
 /* The least content that a primary's own disk must hold: what was flushed there. */
@@ -169,10 +174,14 @@ static void flushed_content(const struct model_timeline *tl, unsigned int volume
 			    uint64_t sectors, uint64_t *low)
 {
 	memset(low, 0, sectors * sizeof(*low));
-	for (uint64_t i = 0; i < tl->nr_ops; i++)
-		for (uint32_t s = 0; is_durable(tl, &tl->ops[i]) && tl->ops[i].volume == volume &&
-				     s < tl->ops[i].sectors; s++)
-			low[tl->ops[i].sector + s] = tl->fork_seq + i + 1;
+	for (uint64_t seq = tl->fork_seq + 1; seq <= model_last(tl); seq++) {
+		const struct model_op *op = model_op_at(tl, seq);
+
+		if (op->volume != volume || !is_durable(tl, seq))
+			continue;
+		for (uint32_t s = 0; s < op->sectors; s++)
+			low[op->sector + s] = seq;
+	}
 }
 
 /* A node that was primary of @tl, and whose power was cut. */
@@ -197,6 +206,16 @@ static void check_crashed(struct model *model, unsigned int node, const struct m
 			     ull(low[s]), least);
 		}
 	}
+}
+
+/* What the primary's own disk may lack must stay in the log. */
+static void check_kept(struct model *model, unsigned int node, const struct stand *stand)
+{
+	if (stand->current && image.oldest > stand->tl->flushed &&
+	    !model_copy(model, node)->media_fault)
+		fail(model, "the log of %s begins behind %llu; the primary of generation %llu has flushed only %llu",
+		     model_node_name(node), ull(image.oldest), ull(stand->tl->generation),
+		     ull(stand->tl->flushed));
 }
 
 static void check_replica(struct model *model, unsigned int node, const struct stand *stand)
@@ -237,9 +256,10 @@ void check_copy(struct model *model, unsigned int node)
 	stand = find_stand(model, node, NULL);
 	check_log(model, node, &stand);
 	check_acked(model, node);
-	if (image.state == REPRISE_STORE_CLEAN)
+	if (image.state == REPRISE_STORE_CLEAN) {
 		check_replica(model, node, &stand);
-	else if (stand.current || stand.crash)
+		check_kept(model, node, &stand);
+	} else if (stand.current || stand.crash)
 		check_crashed(model, node, stand.tl, true);
 	else
 		check_store(model, node, stand.tl, stand.until, stand.until, true);

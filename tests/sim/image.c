@@ -59,6 +59,8 @@ static void fill(struct image *image)
 	image->nr_timelines = le16toh(r->nr_timelines);
 	image->tip = image->applied;
 	image->evidence = image->commit;
+	image->oldest = 0;
+	image->has_log = false;
 }
 
 void image_read_record(struct image *image, const struct model_copy *copy)
@@ -198,8 +200,11 @@ static void read_segment(struct image *image, const struct log_segment *segment,
 
 	disk_peek_durable(segment->disk, 0, buf, bytes);
 	note(image, le64toh(segment->head.commit));
-	if (image->tip < seq || image->tip > seq)
-		image->tip = seq;
+	/* What is missing between two segments is missing before, too. */
+	if (!image->has_log || image->tip < seq)
+		image->oldest = seq;
+	image->has_log = true;
+	image->tip = seq;
 	while (at < bytes && intact(buf + at, bytes - at, &segment->head, seq + 1)) {
 		const struct reprise_frame_head *head = (const void *)(buf + at);
 		uint64_t commit = le64toh(head->commit);

@@ -26,6 +26,8 @@ struct image {
 	uint64_t least_number;		/* of the volumes' records */
 	/* the log of the current timeline */
 	uint64_t tip, evidence;
+	bool has_log;
+	uint64_t oldest;		/* operations behind this one are in it */
 };
 
 /*

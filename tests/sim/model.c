@@ -268,7 +268,7 @@ void model_started(struct model *model, unsigned int node, const struct nl_resou
 	check_promises(model, tl);
 	if (tl->forced)
 		waive(model, tl);
-	tl->promise = tl->commit = tl->may_commit = tl->fork_seq;
+	tl->promise = tl->commit = tl->may_commit = tl->flushed = tl->fork_seq;
 	tl->running = true;
 }
 
@@ -387,6 +387,8 @@ void model_cut(struct model *model, unsigned int node, uint64_t first_seq, unsig
 		     model_node_name(node), ull(commit), ull(tl->may_commit));
 	if (commit > tl->commit)
 		tl->commit = commit;
+	if (flushed > tl->flushed)
+		tl->flushed = flushed;
 }
 
 /* --- writes -------------------------------------------------------------- */
@@ -421,6 +423,14 @@ void model_stamped(struct model *model, unsigned int node, struct bio *bio, uint
 	if (seq != model_last(tl))
 		fail(model, "%s stamps %llu, the next one is %llu", model_node_name(node), ull(seq),
 		     ull(model_last(tl)));
+}
+
+void model_local_error(struct model *model, unsigned int node, uint64_t seq)
+{
+	struct model_timeline *tl = model_running(model, node);
+
+	tl->ops[seq - tl->fork_seq - 1].failed = true;
+	tl->io_error = true;
 }
 
 /* Something up to @seq completed as durable: so it must be, and stay. */
@@ -461,7 +471,7 @@ void model_write_done(struct model *model, struct model_timeline *tl, const stru
 	if (op->done)
 		fail(model, "write %llu completes twice", ull(bio->seq));
 	op->done = true;
-	op->failed = error;
+	op->failed |= error != 0;
 	op->done_order = ++model->completions;
 	tl->io_error |= error;
 	world_trace(model->world, "%s: write %llu done%s", model_node_name(tl->node), ull(bio->seq),

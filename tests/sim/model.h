@@ -61,6 +61,7 @@ struct model_timeline {
 	uint64_t promise;		/* seq that must survive any unforced promotion */
 	uint64_t commit;		/* the highest that a frame carried */
 	uint64_t may_commit;
+	uint64_t flushed;		/* the highest that a frame carried */
 	uint64_t flush_order[MODEL_MAX_VOLUMES];	/* completions that a flush has covered */
 	bool async_ever, io_error;
 	uint64_t excused;		/* submitted before the mode was last changed */
@@ -86,6 +87,8 @@ void model_crashed(struct model *model, unsigned int node);
 void model_set(struct model *model, unsigned int node, enum reprise_durability durability,
 	       enum reprise_on_peer_loss on_peer_loss);
 void model_stamped(struct model *model, unsigned int node, struct bio *bio, uint64_t seq);
+/* The local copy of @seq could not be written. */
+void model_local_error(struct model *model, unsigned int node, uint64_t seq);
 void model_attached(struct model *model, unsigned int node, unsigned int peer_id,
 		    uint64_t position);
 void model_lost(struct model *model, unsigned int node, unsigned int peer_id);

@@ -81,8 +81,10 @@ static void local_done(struct disk_io *io, ssize_t result)
 	struct reprise_actions act;
 
 	request->io = NULL;
-	if (result < 0)
+	if (result < 0) {
 		module_io_error(module, request->volume);
+		model_local_error(module->host.model, module->host.number, request->op.seq);
+	}
 	reprise_actions_init(&act);
 	reprise_stream_local_done(&module->stream, &request->op, result < 0 ? result : 0, &act);
 	module_act(module, &act);
