@@ -6,8 +6,8 @@
  *
  * The one idea: everything is a comparison of a seq with a watermark.  Ops
  * stand in one list in seq order; each watermark has a cursor into it that
- * only moves forward, so an acknowledgement costs as many steps as it
- * completes operations.
+ * moves forward, and back only when a peer attaches, so an acknowledgement
+ * costs as many steps as it completes operations.
  *
  * Pure: the owner serialises all calls of one stream with its lock, passes
  * times in, and carries out what comes back in struct reprise_actions.
@@ -410,6 +410,19 @@ static struct list_head *first_after(struct reprise_stream *s, u64 seq)
 	return &s->ops;
 }
 
+/* What has not completed yet waits for a peer that holds no more than @position, too. */
+static void marks_go_back(struct reprise_stream *s, u64 position)
+{
+	if (s->ok_seq > position) {
+		s->ok_seq = position;
+		s->ok_at = first_after(s, position);
+	}
+	if (s->durable_seq > position) {
+		s->durable_seq = position;
+		s->durable_at = first_after(s, position);
+	}
+}
+
 /**
  * reprise_stream_attach - a session with a peer begins
  * @position: last seq of @timeline_id that the peer holds, durable
@@ -443,6 +456,7 @@ int reprise_stream_attach(struct reprise_stream *s, u16 node, u64 session,
 
 	s->cut_at = first_after(s, position);
 	s->cut_seq = position + 1;
+	marks_go_back(s, position);
 	peer->connected = true;
 	peer->held = false;
 	peer->session = session;

@@ -59,7 +59,7 @@ static bool overlap(const struct reprise_op *a, const struct reprise_op *b)
 	       b->sector < a->sector + a->sectors;
 }
 
-/* What may complete by now: computed from the model alone, never going back. */
+/* What may complete by now: computed from the model alone; goes back only for a peer that comes. */
 static u64 may_complete, may_flush;
 
 static void model_marks(void)
@@ -336,6 +336,8 @@ static void do_attach(void)
 		must(s0 == position + 1 && !reprise_dirty_any(&peer->dirty));
 		peers[p] = (struct model_peer){ .connected = true, .session = session,
 			.got = position, .durable = position, .sent = position };
+		may_complete = min(may_complete, position);
+		may_flush = min(may_flush, position);
 	}
 	act(&a);
 }
