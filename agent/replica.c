@@ -333,13 +333,20 @@ static bool is_crash_fork(const struct replica *replica, const struct replica_ca
 	       call->timeline.kind == REPRISE_FORK_CRASH;
 }
 
+/* The content of any other fork is not just that of its parent. */
+static bool is_clean_fork(const struct replica *replica, const struct replica_call *call)
+{
+	return replica->meta.state == REPRISE_STORE_CLEAN &&
+	       call->timeline.kind == REPRISE_FORK_CLEAN;
+}
+
 static bool may_enter(const struct replica *replica, const struct replica_call *call)
 {
 	const struct replica_state *state = &replica->state;
 	const struct meta_timeline *current = meta_current(&replica->meta);
 
 	return current && !replica->session.active && !replica_failed(replica) &&
-	       (replica->meta.state == REPRISE_STORE_CLEAN || is_crash_fork(replica, call)) &&
+	       (is_clean_fork(replica, call) || is_crash_fork(replica, call)) &&
 	       state->applied == state->durable &&
 	       call->timeline.fork_seq == state->durable &&
 	       call->timeline.generation > current->generation &&

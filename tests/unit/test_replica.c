@@ -733,6 +733,16 @@ static bool crashes_first(struct model *model)
 	return true;
 }
 
+/* Its content is not that of its parent: nobody enters it as it is. */
+static void refuses_crash_fork(struct model *model)
+{
+	struct meta_timeline fork = model->timeline;
+
+	fork.kind = REPRISE_FORK_CRASH;
+	replica_enter(model->replica, &fork, REPRISE_STORE_CLEAN, model_done, model);
+	CHECK(model_wait(model) == -EINVAL);
+}
+
 /* Follow another primary's timeline, crashing anywhere; in the end it is followed. */
 static void follow(struct model *model)
 {
@@ -755,6 +765,7 @@ static void follow(struct model *model)
 		CHECK(model_store_is(model, state->durable));
 		model->timeline = old;
 		model_new_timeline(model, state->durable);
+		refuses_crash_fork(model);
 		replica_enter(model->replica, &model->timeline, REPRISE_STORE_CLEAN, model_done,
 			      model);
 		if (!crashes_first(model))
