@@ -19,6 +19,8 @@ fail_between() {
 
 	for attr in failslab fail_page_alloc; do
 		dir=/sys/kernel/debug/$attr
+		# None while the range is half set: it would be everybody's.
+		echo 0 >$dir/probability
 		echo "$1" >$dir/require-start
 		echo "$2" >$dir/require-end
 		echo "-1" >$dir/times
