@@ -187,7 +187,7 @@ static void cluster_init(struct cluster *c, unsigned int nr)
 	if (!mkdtemp(c->dir))
 		abort();
 	c->nr = nr;
-	c->port = 20000 + getpid() % 20000;
+	c->port = 20000 + getpid() % 1500 * 8;	/* its own, and below the ephemeral ones */
 	if (loop_create(&c->loop, error, sizeof(error))) {
 		fprintf(stderr, "%s\n", error);
 		abort();

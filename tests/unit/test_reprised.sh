@@ -57,7 +57,7 @@ said() {
 export -f said
 
 resource() {
-	local port=$((20000 + $$ % 20000))
+	local port=$((20000 + $$ % 1500 * 8))
 
 	mkdir -p "$tmp/etc" "$tmp/log1" && truncate -s 8M "$tmp/disk"
 	cat >"$tmp/etc/pg.conf" <<-CONF
