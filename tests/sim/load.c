@@ -30,7 +30,7 @@ struct load {
 	struct machine_layout layout;
 	struct load_mix mix;
 	bool running;
-	unsigned int busy;
+	unsigned int busy, burst;
 	uint64_t completed;
 	struct event next;
 	LIST_HEAD(, request) requests;
@@ -141,6 +141,19 @@ static void submit(struct load *load)
 		request_free(request);
 }
 
+enum { BURST_REQUESTS = 150, BURST_GAP_US = 30 };
+
+/* Most of the time there is little to do, and then everything at once. */
+static uint64_t gap_us(struct load *load)
+{
+	if (!load->burst && world_below(load->world, 1000) < load->mix.bursts)
+		load->burst = world_below(load->world, BURST_REQUESTS);
+	if (!load->burst)
+		return 1 + world_below(load->world, 2 * load->mix.gap_us);
+	load->burst--;
+	return 1 + world_below(load->world, BURST_GAP_US);
+}
+
 static void next_fired(struct event *event)
 {
 	struct load *load = sim_container(event, struct load, next);
@@ -153,8 +166,7 @@ static void next_fired(struct event *event)
 		if (load->busy < load->mix.depth)
 			submit(load);
 	}
-	event_after(load->world, event,
-		    (1 + world_below(load->world, 2 * load->mix.gap_us)) * SIM_US);
+	event_after(load->world, event, gap_us(load) * SIM_US);
 }
 
 /* --- life ---------------------------------------------------------------- */

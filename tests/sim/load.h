@@ -12,6 +12,7 @@
 struct load_mix {
 	unsigned int depth;		/* requests at once, at most */
 	uint32_t gap_us;		/* between requests, on average */
+	unsigned int bursts;		/* of the requests, begin one */
 	unsigned int reads, flushes, fua, zeroes;
 	unsigned int max_blocks;	/* of a request */
 	uint64_t hot_blocks;		/* most requests go there */

@@ -116,6 +116,7 @@ static void draw_mix(struct world *world, const struct machine_layout *layout,
 	*mix = (struct load_mix){
 		.depth = 1 + world_below(world, 16),
 		.gap_us = 2000 << world_below(world, 6),
+		.bursts = world_below(world, 2) * world_below(world, 30),
 		.reads = world_below(world, 400),
 		.flushes = world_below(world, 200),
 		.fua = world_below(world, 2) * world_below(world, 300),
