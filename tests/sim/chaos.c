@@ -174,12 +174,11 @@ static void reconfigure(struct cluster *cluster)
 	}
 }
 
-static void admin(struct cluster *cluster)
+static void command(struct cluster *cluster, struct member *member)
 {
 	static const char *const simple[] = {
 		"freeze", "resume", "disconnect", "connect", "reload", "status", "log",
 	};
-	struct member *member = any_member(cluster);
 	unsigned int dice = world_below(cluster->world, 19);
 
 	if (dice < 4)
@@ -194,6 +193,16 @@ static void admin(struct cluster *cluster)
 		reconfigure(cluster);
 	else
 		member_command(member, simple[dice - 12], false, NULL);
+}
+
+/* One command, or several before the first is answered. */
+static void admin(struct cluster *cluster)
+{
+	struct member *member = any_member(cluster);
+
+	do
+		command(cluster, member);
+	while (!world_below(cluster->world, 3));
 }
 
 static void force(struct cluster *cluster)
