@@ -310,7 +310,6 @@ void check_started(struct model *model, unsigned int node, struct model_timeline
 		     model_node_name(node), ull(res->seq), ull(t.fork_seq));
 	tl->fork_seq = t.fork_seq;
 	tl->kind = t.kind;
-	memcpy(tl->parent_id, t.parent, 16);
 	parent = find_stand(model, node, tl);
 	tl->parent = parent.tl;
 	check_content(model, node, tl, &parent);

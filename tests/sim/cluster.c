@@ -48,8 +48,6 @@ static void command_finished(struct control_call *call)
 		    call->ok ? "" : ": ", call->error);
 	if (!strcmp(command->cmd, "promote") && !--member->promoting)
 		member->forcing = false;
-	if (!strcmp(command->cmd, "demote"))
-		member->demoting = false;
 	if (!strcmp(command->cmd, "up")) {
 		member->up_pending = false;
 		member->is_up = call->ok;

@@ -19,7 +19,7 @@ struct member {
 	unsigned int promoting;		/* commands that are not answered */
 	bool forcing;
 	struct event boot, agent, up, unmount;
-	bool up_pending, is_up, demoting;
+	bool up_pending, is_up;
 };
 
 struct cluster {

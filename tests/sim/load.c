@@ -14,7 +14,6 @@ struct request {
 	LIST_ENTRY(request) link;
 	struct bio bio;
 	struct load *load;
-	uint64_t began;
 	struct model_timeline *timeline;
 	union {
 		struct model_flush flush;
@@ -31,7 +30,6 @@ struct load {
 	struct load_mix mix;
 	bool running;
 	unsigned int busy, burst;
-	uint64_t completed;
 	struct event next;
 	LIST_HEAD(, request) requests;
 };
@@ -66,7 +64,6 @@ static void done(struct bio *bio, int error)
 	default:
 		model_write_done(load->model, request->timeline, bio, error);
 	}
-	load->completed++;
 	request_free(request);
 	close_if_idle(load);
 }
@@ -107,7 +104,6 @@ static struct request *make(struct load *load)
 	struct bio *bio = &request->bio;
 
 	request->load = load;
-	request->began = world_now(load->world);
 	LIST_INSERT_HEAD(&load->requests, request, link);
 	load->busy++;
 	bio->op = choose_op(load);
@@ -211,22 +207,6 @@ void load_forget(struct load *load)
 	event_clear(load->world, &load->next);
 	while (!LIST_EMPTY(&load->requests))
 		request_free(LIST_FIRST(&load->requests));
-}
-
-uint64_t load_completed(const struct load *load)
-{
-	return load->completed;
-}
-
-uint64_t load_oldest(const struct load *load)
-{
-	const struct request *request;
-	uint64_t oldest = UINT64_MAX;
-
-	LIST_FOREACH(request, &load->requests, link)
-		if (request->began < oldest)
-			oldest = request->began;
-	return oldest;
 }
 
 void load_destroy(struct load *load)

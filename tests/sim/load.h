@@ -30,8 +30,5 @@ void load_stop(struct load *load);
 bool load_is_idle(const struct load *load);
 /* The machine has crashed: nothing comes back. */
 void load_forget(struct load *load);
-uint64_t load_completed(const struct load *load);
-/* When did the oldest request that has not come back begin?  UINT64_MAX: none. */
-uint64_t load_oldest(const struct load *load);
 
 #endif /* SIM_LOAD_H */

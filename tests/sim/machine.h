@@ -51,7 +51,7 @@ void machine_set_no_memory(struct machine *machine, uint32_t ppm);
 /* False: no agent takes commands.  See control_call(). */
 bool machine_command(struct machine *machine, const char *cmd, bool force, uint32_t timeout_ms,
 		     struct control_call *call);
-/* Does the agent serve the resource?  Counted from its own "up" and "down". */
+/* NULL: the machine is down. */
 struct module *machine_module(struct machine *machine);
 unsigned int machine_number(const struct machine *machine);
 

@@ -42,11 +42,6 @@ struct world *model_world(struct model *model)
 	return model->world;
 }
 
-unsigned int model_nodes(const struct model *model)
-{
-	return model->nodes;
-}
-
 struct model *model_create(struct world *world, unsigned int nodes)
 {
 	struct model *model = sim_alloc(sizeof(*model));

@@ -46,7 +46,7 @@ struct model_op {
 };
 
 struct model_timeline {
-	uint8_t id[16], parent_id[16];
+	uint8_t id[16];
 	uint64_t generation, fork_seq;
 	unsigned int kind;
 	int node;			/* primary of it; -1: nobody */
@@ -132,7 +132,6 @@ const struct model_op *model_op_at(const struct model_timeline *tl, uint64_t seq
 void model_content(const struct model_timeline *tl, unsigned int volume, uint64_t sectors,
 		   uint64_t seq, uint32_t *versions);
 struct world *model_world(struct model *model);
-unsigned int model_nodes(const struct model *model);
 const char *model_node_name(unsigned int node);
 
 #endif /* SIM_MODEL_H */

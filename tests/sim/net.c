@@ -299,11 +299,6 @@ void net_connect(struct net *net, unsigned int from, unsigned int to, struct net
 	(*acceptor)->other = *dialer;
 }
 
-unsigned int net_end_peer(const struct net_end *end)
-{
-	return end->peer_host;
-}
-
 void net_end_watch(struct net_end *end, void (*ready)(void *ctx), void *ctx)
 {
 	end->ready = ready;

@@ -48,7 +48,6 @@ void net_end_get(struct net_end *end);
 /* The last reference closes: orderly, or, with bytes unread or aborted, by a reset. */
 void net_end_put(struct net_end *end);
 void net_end_abort(struct net_end *end);
-unsigned int net_end_peer(const struct net_end *end);
 
 /* > 0: bytes; 0: the stream's end; -EAGAIN; -ECONNRESET */
 ssize_t net_recv(struct net_end *end, void *buf, size_t bytes);

@@ -49,10 +49,7 @@ struct disk_file *process_fd_file(struct process *process, int fd);
 /* A descriptor for a file that the kernel gives; takes the reference. */
 int process_give_file(struct process *process, struct disk_file *file);
 
-/*
- * Who listens at @host: its process and listener, for a connection from
- * another host.  Set by whoever owns the processes.
- */
+/* The process that runs at @host, NULL: none.  Set by whoever owns them. */
 extern struct process *(*process_at)(struct net *net, unsigned int host);
 
 #endif /* SIM_PROCESS_H */

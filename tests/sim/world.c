@@ -168,11 +168,6 @@ uint64_t world_below(struct world *world, uint64_t below)
 	return world_random(world) % below;
 }
 
-uint64_t world_between(struct world *world, uint64_t low, uint64_t high)
-{
-	return low + world_below(world, high - low + 1);
-}
-
 bool world_chance(struct world *world, uint32_t ppm)
 {
 	return ppm && world_below(world, 1000000) < ppm;

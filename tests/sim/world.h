@@ -47,8 +47,6 @@ uint64_t world_events(const struct world *world);
 uint64_t world_random(struct world *world);
 /* 0 .. @below - 1 */
 uint64_t world_below(struct world *world, uint64_t below);
-/* @low .. @high */
-uint64_t world_between(struct world *world, uint64_t low, uint64_t high);
 /* True in @ppm of a million cases; draws nothing if that is 0. */
 bool world_chance(struct world *world, uint32_t ppm);
 
