@@ -89,7 +89,7 @@ static void io_error(struct cluster *cluster)
 	struct disk_faults *f = disk_faults(any_disk(cluster, any_member(cluster), false));
 
 	f->read_error_ppm = world_below(cluster->world, 2) * world_below(cluster->world, 2000);
-	f->write_error_ppm = world_below(cluster->world, 2) * world_below(cluster->world, 2000);
+	f->write_error_ppm = world_below(cluster->world, 2) * world_below(cluster->world, 20000);
 	f->flush_error_ppm = world_below(cluster->world, 2) * world_below(cluster->world, 5000);
 }
 
