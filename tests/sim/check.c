@@ -135,6 +135,16 @@ static bool has_failed(const struct model_timeline *tl, unsigned int volume, uin
 	return false;
 }
 
+/* ... in the time of @tl, or before, on @node: nothing on disk tells of it. */
+static bool is_excused(const struct model_timeline *tl, unsigned int node, unsigned int volume,
+		       uint64_t sector)
+{
+	for (; tl; tl = tl->parent)
+		if (tl->node == (int)node && has_failed(tl, volume, sector))
+			return true;
+	return false;
+}
+
 /* @tl at some seq from @low to @high, sector by sector. */
 static void check_store(struct model *model, unsigned int node, const struct model_timeline *tl,
 			uint64_t low, uint64_t high, bool durable)
@@ -149,7 +159,7 @@ static void check_store(struct model *model, unsigned int node, const struct mod
 
 			if (version == versions[s] || written(tl, v, s, low, high, version))
 				continue;
-			if (tl->node == (int)node && has_failed(tl, v, s))
+			if (is_excused(tl, node, v, s))
 				continue;
 			fail(model, "the store of %s holds version %u at volume %u sector %llu: generation %llu between %llu and %llu has %u there",
 			     model_node_name(node), version, v, ull(s), ull(tl->generation),
