@@ -213,6 +213,13 @@ static bool mirrored(const struct model_timeline *tl, unsigned int peer)
 	return tl->peers[peer].live && tl->peers[peer].acked == model_last(tl);
 }
 
+static bool had_io_error(const struct model_timeline *tl)
+{
+	while (tl && !tl->io_error)
+		tl = tl->parent;
+	return tl;
+}
+
 static void end_primary(struct cluster *cluster, struct member *member)
 {
 	unsigned int node = machine_number(member->machine), peer = (node + 1) % cluster->nr;
@@ -230,7 +237,7 @@ static void end_primary(struct cluster *cluster, struct member *member)
 	}
 	if (!has_fault(cluster, node))
 		check_complete(cluster->model, node, tl);
-	if (equal && !any_fault(cluster) && !tl->io_error)
+	if (equal && !any_fault(cluster) && !had_io_error(tl))
 		check_equal(cluster->model, node, peer);
 }
 
