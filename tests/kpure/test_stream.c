@@ -23,7 +23,7 @@ struct model_op {
 struct model_flush {
 	struct reprise_flush flush;	/* first */
 	bool used, local_done, complete;
-	u64 seq;
+	u64 seq, local_seq;
 };
 
 struct model_peer {
@@ -39,6 +39,7 @@ static struct model_flush flushes[OPS];
 static unsigned int nr_flushes;
 static struct model_peer peers[PEERS];
 static u64 sessions, first_seq, last_commit;
+static u64 volume_flushed[2];		/* all up to here are done and flushed */
 static const struct reprise_origin origin = {
 	.resource_id = { 1 }, .timeline_id = { 2 }, .generation = 3, .node = 9,
 };
@@ -89,6 +90,27 @@ static bool frozen(void)
 	return false;
 }
 
+/* All up to here are done on the local disk. */
+static u64 model_local(void)
+{
+	unsigned int i = 0;
+
+	while (i < nr_ops && ops[i].done)
+		i++;
+	return first_seq + i - 1;
+}
+
+/* What a frame may call final: computed from the model alone, never going back. */
+static u64 model_commit(void)
+{
+	u64 least = UINT64_MAX;
+
+	for (int p = 0; p < PEERS; p++)
+		if (peers[p].connected || peers[p].held)
+			least = min(least, peers[p].durable);
+	return max(last_commit, least == UINT64_MAX ? model_local() : least);
+}
+
 static void check_submit(struct model_op *m)
 {
 	must(!m->submitted);
@@ -135,9 +157,9 @@ static void act(struct reprise_actions *a)
 		m->retired = true;
 		list_del(&op->link);
 	}
-	must(s.commit >= last_commit);
+	must(s.commit >= last_commit && s.commit <= model_commit());
 	last_commit = s.commit;
-	must(s.flushed <= s.local_seq);
+	must(s.flushed <= min(volume_flushed[0], volume_flushed[1]));
 }
 
 static void do_submit(void)
@@ -194,6 +216,7 @@ static void do_flush(void)
 	m->flush.volume = kpure_below(2);
 	reprise_stream_flush(&s, &m->flush);
 	m->seq = s.next_seq - 1;
+	m->local_seq = model_local();
 }
 
 static void do_flush_local(void)
@@ -206,6 +229,8 @@ static void do_flush_local(void)
 		if (m->local_done || !kpure_below(3))
 			continue;
 		m->local_done = true;
+		volume_flushed[m->flush.volume] = max(volume_flushed[m->flush.volume],
+						      m->local_seq);
 		reprise_actions_init(&a);
 		reprise_stream_flush_done(&s, &m->flush, 0, &a);
 		act(&a);
@@ -381,6 +406,7 @@ static void finish(void)
 		}
 	for (unsigned int v = 0; v < 2; v++) {
 		reprise_actions_init(&a);
+		volume_flushed[v] = model_local();
 		reprise_stream_volume_flushed(&s, v, s.local_seq, &a);
 		act(&a);
 	}
@@ -399,7 +425,7 @@ static void one_seed(uint64_t seed)
 	kpure_start(seed);
 	first_seq = 1 + kpure_below(1000);
 	nr_ops = nr_flushes = 0;
-	last_commit = 0;
+	last_commit = volume_flushed[0] = volume_flushed[1] = first_seq - 1;
 	may_complete = may_flush = first_seq - 1;
 	reprise_stream_init(&s, &origin, 1 + kpure_below(4), 1 + kpure_below(3), first_seq - 1, 3);
 	for (int p = 0; p < PEERS; p++) {

@@ -161,7 +161,8 @@ int model_open(struct model *model)
 		.node = 2,
 		.logical_block_bytes = model->block_bytes,
 		.ring_bytes = MODEL_RING_BYTES,
-		.unapplied_bytes = MODEL_RING_BYTES,
+		.unapplied_bytes = model->unapplied_bytes ? model->unapplied_bytes :
+							    MODEL_RING_BYTES,
 		/* Hardly more than the largest frame, so that reading goes on in pieces. */
 		.reread_bytes = 56 << 10,
 		.apply_delay_ms = model->apply_delay_ms ? model->apply_delay_ms :

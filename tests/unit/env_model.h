@@ -58,6 +58,7 @@ struct model {
 	bool lazy_flush;		/* flushed does not move */
 	bool lazy_commit;
 	uint32_t apply_delay_ms;	/* 0: random */
+	uint64_t unapplied_bytes;	/* 0: as the ring */
 	uint64_t device_bytes;		/* as configured */
 
 	bool called_back;

@@ -715,6 +715,80 @@ static void test_record_behind(uint64_t seed)
 	model_destroy(model);
 }
 
+/* --- back-pressure -------------------------------------------------------- */
+
+static void send_one(struct model *model)
+{
+	static uint8_t buf[64 << 10];
+	size_t bytes = model_build(model, buf, 1);
+
+	env_mem_conn_put(model->conn, buf, bytes);
+	model->sent++;
+	model_settle_time(model, 200);
+}
+
+/* A store that stands still: receiving stops at the bound, with one receive under way. */
+static void test_back_pressure(uint64_t seed)
+{
+	struct model *model = model_create(seed);
+	const struct replica_state *state;
+	uint64_t frames;
+
+	model_close(model);
+	model->unapplied_bytes = 16 << 10;
+	model_up(model);
+	state = replica_state(model->replica);
+	CHECK(!model_connect(model));
+	for (unsigned int i = 0; i < MODEL_VOLUMES; i++)
+		env_mem_slow(model->store[i], 0, 1000000);
+	while (state->frame_bytes < model->unapplied_bytes)
+		send_one(model);
+	send_one(model);
+	frames = state->frames;
+	send_one(model);
+	CHECK(state->frames == frames && env_mem_conn_unread(model->conn) && !model->ended);
+	for (unsigned int i = 0; i < MODEL_VOLUMES; i++)
+		env_mem_slow(model->store[i], 0, 0);
+	model_settle_time(model, 5000000);
+	CHECK(state->received == model->sent && !env_mem_conn_unread(model->conn));
+	model_destroy(model);
+}
+
+/* --- a session's end --------------------------------------------------------- */
+
+/* What has arrived intact goes to the log, but nothing is acknowledged once the end has begun. */
+static void test_ending(uint64_t seed)
+{
+	struct model *model = model_create(seed);
+	const struct replica_state *state = replica_state(model->replica);
+	uint64_t acked, expect;
+
+	model->lazy_commit = true;
+	CHECK(!model_connect(model));
+	traffic(model, 1);
+	model_settle_time(model, 5000);
+	CHECK(model->acked_durable == model->sent);
+	/* one log write on its way, and frames that wait for the next */
+	env_mem_slow(model->log, 0, 1000);
+	expect = model->sent + 8;
+	while (state->received < expect) {
+		CHECK(model_send(model));
+		while (env_mem_conn_unread(model->conn))
+			CHECK(env_mem_step(model->mem));
+	}
+	env_mem_slow(model->log, 0, 0);
+	model_read_acks(model);
+	acked = model->acked_durable;
+	expect = state->received;
+	CHECK(acked < expect && replica_session_stop(model->replica, "test"));
+	while (!model->ended)
+		CHECK(env_mem_step(model->mem));
+	model_read_acks(model);
+	CHECK(model->acked_durable == acked);
+	CHECK(state->durable == expect);
+	model_destroy(model);
+}
+
 /* --- roles -------------------------------------------------------------- */
 
 /* Wait for the call, or crash on the way; then true. */
@@ -873,6 +947,8 @@ static const struct group groups[] = {
 	{ "io_errors", test_io_errors, 100 },
 	{ "misfit", test_misfit, 9 * 5 },
 	{ "record_behind", test_record_behind, 50 },
+	{ "back_pressure", test_back_pressure, 20 },
+	{ "ending", test_ending, 100 },
 	{ "roles", test_roles, 200 },
 };
 
