@@ -8,10 +8,10 @@ queue=$(echo '#include <sys/queue.h>' | gcc -E -xc - | sed -n 's/^# 1 "\(.*sys\/
 
 # string-plus-int: an offset into a constant, as the kernel writes it too.
 # macro-redefined: _GNU_SOURCE in files that are built without our flags.
-# tests/kpure, and the fuzz target of the same code, see the kernel's own
+# tests/kpure, the simulator's module and the fuzz target of the same code, see the kernel's own
 # headers for userspace, which clang has its own opinion of.
 clang_warnings() {
-	files 'agent/*.c' 'utils/*.c' 'tests/*.c' | grep -vE '^tests/(kpure/|fuzz/fuzz_ack)' | xargs -P 2 -n 12 \
+	files 'agent/*.c' 'utils/*.c' 'tests/*.c' | grep -vE '^tests/(kpure/|sim/module|fuzz/fuzz_ack)' | xargs -P 2 -n 12 \
 		clang -fsyntax-only -Werror "${FLAGS[@]}" "${harness[@]}" -Wno-string-plus-int \
 		-Wno-macro-redefined
 }

@@ -190,78 +190,83 @@ static bool refused_answer(json_t *json)
 	return message_get_answer(json, &out, &why);
 }
 
-/* A member of that value makes the body one to be refused. */
-struct wrong {
+struct body {
 	json_t *(*sample)(void);
 	bool (*refused)(json_t *json);
+};
+
+static const struct body introduction = { sample_introduction, refused_introduction };
+static const struct body answer = { sample_answer, refused_answer };
+static const struct body state = { small_state, refused_state };
+
+/* A member of that value makes the body one to be refused. */
+struct wrong {
+	const struct body *body;
 	const char *key;
 	const char *value;	/* in JSON; NULL: left out */
 };
 
 #define ID32 "00000000000000000000000000000000"
-#define TIMELINES(entry) small_state, refused_state, "timelines", "[" entry "]"
-#define INTRODUCTION sample_introduction, refused_introduction
-#define ANSWER sample_answer, refused_answer
 
 static const struct wrong wrongs[] = {
-	{ INTRODUCTION, "node", NULL },
-	{ INTRODUCTION, "node", "17" },
-	{ INTRODUCTION, "name", NULL },
-	{ INTRODUCTION, "name", "7" },
-	{ INTRODUCTION, "name", "\"two\\nlines\"" },
-	{ INTRODUCTION, "name", "\"ends\\u0000here\"" },
-	{ INTRODUCTION, "name", "\"delete\\u007f\"" },
-	{ INTRODUCTION, "release", NULL },
-	{ INTRODUCTION, "release", "\"0123456789012345678901234567890123456789\"" },
-	{ INTRODUCTION, "config", NULL },
-	{ INTRODUCTION, "config", "\"tab\\u0009\"" },
-	{ INTRODUCTION, "logical_block", "-1" },
-	{ INTRODUCTION, "logical_block", "65537" },
-	{ INTRODUCTION, "volumes", NULL },
-	{ INTRODUCTION, "volumes", "7" },
-	{ INTRODUCTION, "volumes", "[7]" },
-	{ INTRODUCTION, "volumes", "[[1]]" },
-	{ INTRODUCTION, "volumes", "[[16,8]]" },
-	{ INTRODUCTION, "volumes", "[[1,-8]]" },
-	{ INTRODUCTION, "volumes", "[[1,\"8\"]]" },
-	{ INTRODUCTION, "volumes", "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]" },
-	{ ANSWER, "number", NULL },
-	{ ANSWER, "number", "\"abc\"" },
-	{ ANSWER, "number", "\"000000000000000g\"" },
-	{ ANSWER, "ok", "1" },
-	{ ANSWER, "code", "\"0123456789012345678901234567890123456789\"" },
-	{ ANSWER, "text", "null" },
-	{ ANSWER, "position", "0.5" },
-	{ ANSWER, "timeline", NULL },
-	{ ANSWER, "timeline", "\"00\"" },
-	{ ANSWER, "timeline", "\"0000000000000000000000000000000g\"" },
-	{ ANSWER, "timeline", "\"000000000000000000000000000000:0\"" },
-	{ ANSWER, "timeline", "\"A0000000000000000000000000000000\"" },
-	{ ANSWER, "timeline", "\"0/000000000000000000000000000000\"" },
-	{ TIMELINES("[0]") },
-	{ TIMELINES("[-1,\"" ID32 "\",\"" ID32 "\",0,0,0,0]") },
-	{ TIMELINES("[0,7,\"" ID32 "\",0,0,0,0]") },
-	{ TIMELINES("[0,\"" ID32 "\",\"\",0,0,0,0]") },
-	{ TIMELINES("[0,\"" ID32 "\",\"" ID32 "\",-1,0,0,0]") },
-	{ TIMELINES("[0,\"" ID32 "\",\"" ID32 "\",0,5,0,0]") },
-	{ TIMELINES("[0,\"" ID32 "\",\"" ID32 "\",0,0,17,0]") },
-	{ TIMELINES("[0,\"" ID32 "\",\"" ID32 "\",0,0,0,null]") },
+	{ &introduction, "node", NULL },
+	{ &introduction, "node", "17" },
+	{ &introduction, "name", NULL },
+	{ &introduction, "name", "7" },
+	{ &introduction, "name", "\"two\\nlines\"" },
+	{ &introduction, "name", "\"ends\\u0000here\"" },
+	{ &introduction, "name", "\"delete\\u007f\"" },
+	{ &introduction, "release", NULL },
+	{ &introduction, "release", "\"0123456789012345678901234567890123456789\"" },
+	{ &introduction, "config", NULL },
+	{ &introduction, "config", "\"tab\\u0009\"" },
+	{ &introduction, "logical_block", "-1" },
+	{ &introduction, "logical_block", "65537" },
+	{ &introduction, "volumes", NULL },
+	{ &introduction, "volumes", "7" },
+	{ &introduction, "volumes", "[7]" },
+	{ &introduction, "volumes", "[[1]]" },
+	{ &introduction, "volumes", "[[16,8]]" },
+	{ &introduction, "volumes", "[[1,-8]]" },
+	{ &introduction, "volumes", "[[1,\"8\"]]" },
+	{ &introduction, "volumes", "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]" },
+	{ &answer, "number", NULL },
+	{ &answer, "number", "\"abc\"" },
+	{ &answer, "number", "\"000000000000000g\"" },
+	{ &answer, "ok", "1" },
+	{ &answer, "code", "\"0123456789012345678901234567890123456789\"" },
+	{ &answer, "text", "null" },
+	{ &answer, "position", "0.5" },
+	{ &answer, "timeline", NULL },
+	{ &answer, "timeline", "\"00\"" },
+	{ &answer, "timeline", "\"0000000000000000000000000000000g\"" },
+	{ &answer, "timeline", "\"000000000000000000000000000000:0\"" },
+	{ &answer, "timeline", "\"A0000000000000000000000000000000\"" },
+	{ &answer, "timeline", "\"0/000000000000000000000000000000\"" },
+	{ &state, "timelines", "[[0]]" },
+	{ &state, "timelines", "[[-1,\"" ID32 "\",\"" ID32 "\",0,0,0,0]]" },
+	{ &state, "timelines", "[[0,7,\"" ID32 "\",0,0,0,0]]" },
+	{ &state, "timelines", "[[0,\"" ID32 "\",\"\",0,0,0,0]]" },
+	{ &state, "timelines", "[[0,\"" ID32 "\",\"" ID32 "\",-1,0,0,0]]" },
+	{ &state, "timelines", "[[0,\"" ID32 "\",\"" ID32 "\",0,5,0,0]]" },
+	{ &state, "timelines", "[[0,\"" ID32 "\",\"" ID32 "\",0,0,17,0]]" },
+	{ &state, "timelines", "[[0,\"" ID32 "\",\"" ID32 "\",0,0,0,null]]" },
 };
 
 TEST(any_member_wrong_is_refused)
 {
 	for (size_t i = 0; i < sizeof(wrongs) / sizeof(wrongs[0]); i++) {
 		const struct wrong *w = &wrongs[i];
-		json_t *json = w->sample();
+		json_t *json = w->body->sample();
 
-		EXPECT_FALSE(w->refused(json));
+		EXPECT_FALSE(w->body->refused(json));
 		if (w->value)
 			json_object_set_new(json, w->key,
 					    json_loads(w->value, JSON_DECODE_ANY | JSON_ALLOW_NUL,
 						       NULL));
 		else
 			json_object_del(json, w->key);
-		EXPECT_TRUE(w->refused(json)) TH_LOG("%s: %s", w->key, w->value);
+		EXPECT_TRUE(w->body->refused(json)) TH_LOG("%s: %s", w->key, w->value);
 		json_decref(json);
 	}
 }
