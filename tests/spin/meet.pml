@@ -48,6 +48,23 @@ inline forks_clean_at(tl, seq)
 	at = 0
 }
 
+/* holds = some fork past the common timeline is not clean: nobody knows what came before it */
+inline any_unclean_fork(tl)
+{
+	holds = 0;
+	at = common + 1;
+	do
+	:: at <= tl ->
+		if
+		:: IS_SET(lineage[tl], at) && crash_fork[at] -> holds = 1
+		:: else
+		fi;
+		at++
+	:: else -> break
+	od;
+	at = 0
+}
+
 inline meet_both_beyond(n)
 {
 	outcome = MEET_RESYNC;
@@ -113,9 +130,11 @@ inline stands(n)
 	next_after(common, peer_timeline[n]);
 	beyond_b = mark != 0;
 	end_b = (mark -> fork_seq[mark] : peer_position[n]);
-	own_a = (beyond_a -> POSITION(n) > end_a || meta_unclean[n] :
+	any_unclean_fork(meta_timeline[n]);
+	own_a = (beyond_a -> POSITION(n) > end_a || meta_unclean[n] || holds :
 		 ACTS_AS_PRIMARY(n) && beyond_b && POSITION(n) > end_b);
-	own_b = (beyond_b -> peer_position[n] > end_b || peer_unclean[n] :
+	any_unclean_fork(peer_timeline[n]);
+	own_b = (beyond_b -> peer_position[n] > end_b || peer_unclean[n] || holds :
 		 peer_primary[n] && beyond_a && peer_position[n] > end_a);
 	unclean_a = meta_unclean[n] && !ACTS_AS_PRIMARY(n);
 	unclean_b = peer_unclean[n] && !peer_primary[n];
