@@ -109,6 +109,15 @@ static bool any_unclean_fork(const struct stand *ahead)
 	return false;
 }
 
+/* Was it primary of the common timeline, and is no more, in order?  Then all it holds was completed. */
+static bool ended_common(const struct stand *stand)
+{
+	const struct meet_side *side = stand->side;
+
+	return side->timelines[stand->common].opener == side->node &&
+	       side->state == REPRISE_STORE_CLEAN;
+}
+
 /*
  * May this side hold writes of its own past the common point?  Errs on the
  * side of yes: a crashed primary counts as having written, also when it has
@@ -123,7 +132,8 @@ static bool own_writes(const struct stand *stand, const struct stand *other)
 	if (stand->beyond)
 		return side->position > stand->end || side->crashed ||
 		       side->state == REPRISE_STORE_UNCLEAN || any_unclean_fork(stand);
-	return side->primary && other->beyond && side->position > other->end;
+	return (side->primary || ended_common(stand)) && other->beyond &&
+	       side->position > other->end;
 }
 
 static struct meet_decision meet_both_primary(const struct stand *a, const struct stand *b)

@@ -381,6 +381,27 @@ TEST_F(pair, crash_fork_does_not_hide_what_was_written_before_it)
 	EXPECT_EQ(MEET_B, meet(&self->a, &self->b).side);
 }
 
+/* A promotion by force left the timeline before its primary wrote to it. */
+TEST_F(pair, what_a_demoted_primary_completed_is_its_own)
+{
+	self->a_lines[1] = timeline(7, 0, 1, 0, REPRISE_FORK_CLEAN);
+	self->a_lines[1].opener = self->a.node;
+	self->b_lines[1] = self->a_lines[1];
+	self->b_lines[2] = timeline(8, 7, 2, 0, REPRISE_FORK_CLEAN);
+	self->a.nr_timelines = 2;
+	self->b.nr_timelines = 3;
+	self->a.position = 10;
+	self->b.position = 0;
+	EXPECT_EQ(MEET_RESYNC, meet(&self->a, &self->b).outcome);
+	EXPECT_EQ(MEET_B, meet(&self->a, &self->b).side);
+	self->b.position = 3;
+	EXPECT_EQ(MEET_SPLIT_BRAIN, meet(&self->a, &self->b).outcome);
+	/* A replica's tail is what a fork may leave out. */
+	self->a_lines[1].opener = self->b_lines[1].opener = self->b.node;
+	EXPECT_EQ(MEET_RESYNC, meet(&self->a, &self->b).outcome);
+	EXPECT_EQ(MEET_A, meet(&self->a, &self->b).side);
+}
+
 TEST_F(pair, idle_primary_is_deposed)
 {
 	struct meet_decision d;
