@@ -44,11 +44,13 @@ has_completed() { [ "$(grep -c "^c " "$RECORD")" -ge "$1" ]; }
 # A random part of a second; slow disks make a cut find more that is not flushed.
 random_sleep() { sleep "$((RANDOM % 2)).$((RANDOM % 900 + 100))"; }
 
+# It only makes cuts more interesting: a disk that does not listen keeps its speed.
 slow_disks() {
 	local us=$1 disk
 
 	for disk in data log; do
-		vm_disk_control beta "$disk" "delay $us" >/dev/null || return 1
+		vm_disk_control beta "$disk" "delay $us" >/dev/null ||
+			echo "# the disk $disk of beta was not given a delay of $us us"
 	done
 }
 

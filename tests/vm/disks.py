@@ -66,25 +66,28 @@ class Disk:
     def control(self, line):
         if not self.powercut:
             raise VmError(f"disk {self.name} is not a powercut disk")
-        with self.control_connect() as s:
-            s.sendall(line.encode() + b"\n")
-            answer = s.recv(4096).decode().strip()
+        answer = self.ask(line)
         if not answer.startswith("ok"):
             raise VmError(f"disk {self.name}: {answer or 'no answer'}")
         return answer
 
-    def control_connect(self):
-        """Hosts were seen to refuse, rarely, a socket that is listening."""
+    def ask(self, line):
+        """Hosts were seen to refuse, rarely, a socket that is listening. A
+        cut is asked for once only: it may have happened."""
         deadline = time.monotonic() + CONTROL_LIMIT_S
         while True:
-            s = socket.socket(socket.AF_UNIX)
+            connected = False
             try:
-                s.connect(self.control_path)
-                return s
-            except ConnectionRefusedError:
-                s.close()
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise
+                with socket.socket(socket.AF_UNIX) as s:
+                    s.connect(self.control_path)
+                    connected = True
+                    s.sendall(line.encode() + b"\n")
+                    return s.recv(4096).decode().strip()
+            except OSError as e:
+                if (time.monotonic() > deadline
+                        or connected and line.startswith("cut")):
+                    raise VmError(f"disk {self.name}: {line}: {e}, nbdkit "
+                                  f"{self.process.poll() or 'runs'}") from e
                 time.sleep(0.05)
 
     def cut(self, seed, mode):
