@@ -315,16 +315,15 @@ static struct node *node_for_up(struct agent *agent, struct ctl_request *req)
 {
 	struct node *node = find_node(agent, req->resource);
 	struct conf *conf;
-	char error[512];
+	char error[512] = "no memory";
 
 	if (node && (node->up || node->work != NODE_WORK_NONE))
 		return node;
 	conf = calloc(1, sizeof(*conf));
 	if (!conf || load_conf(agent, req->resource, conf, error, sizeof(error))) {
-		env_log(agent_env(agent), 3, req->resource, "not taken up: %s",
-			conf ? error : "no memory");
+		env_log(agent_env(agent), 3, req->resource, "not taken up: %s", error);
 		ctl_fail(req, conf ? "invalid" : "io", NULL, "resource %s: %s", req->resource,
-			 conf ? error : "no memory");
+			 error);
 		free(conf);
 		return NULL;
 	}
