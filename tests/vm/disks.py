@@ -86,8 +86,9 @@ class Disk:
             except OSError as e:
                 if (time.monotonic() > deadline
                         or connected and line.startswith("cut")):
-                    raise VmError(f"disk {self.name}: {line}: {e}, nbdkit "
-                                  f"{self.process.poll() or 'runs'}") from e
+                    state = "runs" if self.process.poll() is None else "ended"
+                    raise VmError(f"disk {self.name}: {line}: {e}, "
+                                  f"nbdkit {state}") from e
                 time.sleep(0.05)
 
     def cut(self, seed, mode):
