@@ -98,6 +98,8 @@ int conf_describe(const struct conf *conf, char *buf, size_t bytes);
 /**
  * conf_difference - first line in which two descriptions differ, in words
  * @me, @them: names of the two nodes: both read the same text
+ *
+ * Empty lines at the end, and whether the last one is ended, are no difference.
  * Return: true if they differ.
  */
 bool conf_difference(const char *mine, const char *theirs, const char *me, const char *them,

@@ -478,6 +478,10 @@ TEST(difference_of_strangers)
 	char longer[300] = "";
 	char text[512];
 
+	EXPECT_FALSE(conf_difference("a = 1\n", "a = 1", "alpha", "beta", text, sizeof(text)));
+	EXPECT_FALSE(conf_difference("a = 1\n\n\n", "a = 1\n", "alpha", "beta", text,
+				     sizeof(text)));
+	EXPECT_TRUE(conf_difference("a = 1\n", "\na = 1\n", "alpha", "beta", text, sizeof(text)));
 	EXPECT_TRUE(conf_difference("a = 1\nb = 2\n", "b = 2\n", "alpha", "beta", text, sizeof(text)));
 	EXPECT_STREQ("\"a = 1\" stands only on alpha", text);
 	EXPECT_TRUE(conf_difference("b = 2\n", "a = 1\nb = 2\n", "alpha", "beta", text, sizeof(text)));
