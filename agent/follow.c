@@ -66,6 +66,7 @@ void follow_leave_asked(struct node *node, struct peer *peer, const struct messa
 		refuse_leave(node, peer, ask->number, "is being taken down");
 		return;
 	}
+	promote_give_way(node, peer);
 	node->leave_from = peer->id;
 	node->leave_number = ask->number;
 	node_consider(node);

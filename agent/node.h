@@ -273,6 +273,11 @@ void follow_consider(struct node *node);
 void node_promote(struct node *node, struct ctl_request *req, bool force);
 /* The node goes down: answer a promotion that has not begun. */
 void promote_abandon(struct node *node);
+/*
+ * This node accepts @to's promotion: answer one here that has not begun.  With
+ * force it could begin as soon as contact with @to is lost, whom nobody stops then.
+ */
+void promote_give_way(struct node *node, struct peer *to);
 void promote_peer_lost(struct node *node, struct peer *peer);
 void promote_left(struct node *node, struct peer *peer, const struct message_answer *answer);
 void promote_entered(struct node *node, struct peer *peer, const struct message_answer *answer);

@@ -645,12 +645,26 @@ static void refuse(struct node *node)
 	ctl_fail(req, p->code, p->hint[0] ? p->hint : NULL, "%s", p->error);
 }
 
+static bool is_waiting(const struct node *node)
+{
+	return node->promote.req && node->work != NODE_WORK_PROMOTE;
+}
+
 void promote_abandon(struct node *node)
 {
-	if (!node->promote.req || node->work == NODE_WORK_PROMOTE)
+	if (!is_waiting(node))
 		return;
 	set_error(node, "busy", "", "resource %s is being taken down on %s", node->conf.name,
 		  node->self->name);
+	refuse(node);
+}
+
+void promote_give_way(struct node *node, struct peer *to)
+{
+	if (!is_waiting(node))
+		return;
+	set_error(node, "busy", "wait for that promotion to finish",
+		  "resource %s is being promoted on %s", node->conf.name, to->name);
 	refuse(node);
 }
 

@@ -64,9 +64,11 @@ static void command_finished(struct control_call *call)
 
 static void note_promotion(struct member *member, bool force)
 {
-	member->promoting++;
+	bool first = !member->promoting++;
+
 	member->forcing |= force;
-	model_promoting(member->cluster->model, machine_number(member->machine), member->forcing);
+	model_promoting(member->cluster->model, machine_number(member->machine), first,
+			member->forcing);
 }
 
 bool member_command(struct member *member, const char *cmd, bool force,

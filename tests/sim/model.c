@@ -25,6 +25,7 @@ struct model {
 	unsigned int nr_timelines;
 	struct model_copy copies[NET_MAX_HOSTS];
 	bool forced[NET_MAX_HOSTS];
+	uint64_t asked_ns[NET_MAX_HOSTS], forced_ns[NET_MAX_HOSTS];
 };
 
 #define fail(model, ...) world_fail((model)->world, __VA_ARGS__)
@@ -101,8 +102,12 @@ void model_begin_round(struct model *model)
 		model->copies[i].media_fault = model->forced[i] = false;
 }
 
-void model_promoting(struct model *model, unsigned int node, bool force)
+void model_promoting(struct model *model, unsigned int node, bool first, bool force)
 {
+	if (first)
+		model->asked_ns[node] = world_now(model->world);
+	if (force && (first || !model->forced[node]))
+		model->forced_ns[node] = world_now(model->world);
 	model->forced[node] = force;
 }
 
@@ -232,13 +237,24 @@ static void waive(struct model *model, const struct model_timeline *new)
 	}
 }
 
+/*
+ * The administrator said, out of contact, that @new's node cannot become the
+ * primary, while he was promoting it.
+ */
+static bool was_forced_meanwhile(const struct model *model, const struct model_timeline *new,
+				 const struct model_timeline *tl)
+{
+	return tl->forced && model->forced_ns[tl->node] > model->asked_ns[new->node];
+}
+
 /* Invariant 4. */
 static void check_only_writer(struct model *model, const struct model_timeline *new)
 {
 	for (unsigned int i = 0; i < model->nr_timelines; i++) {
 		const struct model_timeline *tl = model->timelines[i];
 
-		if (tl != new && tl->running && !new->forced)
+		if (tl != new && tl->running && !new->forced &&
+		    !was_forced_meanwhile(model, new, tl))
 			fail(model, "%s becomes primary, unforced, while %s is",
 			     model_node_name(new->node), model_node_name(tl->node));
 	}

@@ -77,8 +77,11 @@ void model_destroy(struct model *model);
 struct model_copy *model_copy(struct model *model, unsigned int node);
 /* New copies, all zeros: what was promised before is history. */
 void model_begin_round(struct model *model);
-/* A promotion was asked for; @force: with --force. */
-void model_promoting(struct model *model, unsigned int node, bool force);
+/*
+ * A promotion was asked for; @first: of those that are waiting there, @force:
+ * one of them with --force.
+ */
+void model_promoting(struct model *model, unsigned int node, bool first, bool force);
 
 /* --- from the module ---------------------------------------------------- */
 void model_started(struct model *model, unsigned int node, const struct nl_resource *res);

@@ -1096,6 +1096,21 @@ TEST_F(two, two_promotions_at_once)
 	EXPECT_TRUE(wait_status(c, a.ok ? 0 : 1, names[a.ok ? 1 : 0], "replication", "mirroring"));
 }
 
+/* Else it would begin later, by force and without contact, although another was accepted. */
+TEST_F(two, waiting_promotion_ends_when_another_is_accepted)
+{
+	struct cluster *c = &self->c;
+	struct answer a, b;
+
+	ASSERT_TRUE(crash_and_return(c));
+	start(c, &b, 1, "promote", false);
+	start(c, &a, 0, "promote", true);
+	EXPECT_TRUE(finish_ok(c, &a));
+	EXPECT_FALSE(finish_ok(c, &b));
+	EXPECT_STREQ("busy", b.code);
+	EXPECT_NE(NULL, strstr(b.error, "is being promoted on alpha"));
+}
+
 TEST_F(two, blank_copy_is_neither_promoted_nor_mirrored_to)
 {
 	struct cluster *c = &self->c;
