@@ -70,7 +70,24 @@ static void regained(void *ctx, int error)
 
 static void regain(struct node *node)
 {
-	replica_regain(node->replica, node->store.volumes, node->demote.seq, regained, node);
+	enum reprise_store_state state = REPRISE_STORE_CLEAN;
+
+	if (node->demote.write_errors) {
+		state = REPRISE_STORE_LOST;
+		node_say(node, 3, "io-error", NULL,
+			 "resource %s on %s: writes failed on its backing device while it was primary: its copy may differ from that of its peers, and has to be brought back from one of them",
+			 node->conf.name, node->self->name);
+	}
+	replica_regain(node->replica, node->store.volumes, node->demote.seq, state, regained, node);
+}
+
+static uint64_t count_write_errors(const struct nl_resource *res)
+{
+	uint64_t count = 0;
+
+	for (unsigned int i = 0; i < res->nr_volumes; i++)
+		count += res->volumes[i].write_errors;
+	return count;
 }
 
 /* Adopted from a former agent: only now there is a store to open. */
@@ -97,6 +114,7 @@ static void stopped(struct node *node, const struct nl_resource *res)
 
 	env_timer_clear(node->home->env, &node->demote.timer);
 	node->primary = false;
+	node->demote.write_errors = count_write_errors(res);
 	for (unsigned int i = 0; i < node->nr_peers; i++) {
 		struct peer *peer = &node->peers[i];
 

@@ -115,7 +115,7 @@ static bool ended_common(const struct stand *stand)
 	const struct meet_side *side = stand->side;
 
 	return side->timelines[stand->common].opener == side->node &&
-	       side->state == REPRISE_STORE_CLEAN;
+	       (side->state == REPRISE_STORE_CLEAN || side->state == REPRISE_STORE_LOST);
 }
 
 /*

@@ -395,6 +395,11 @@ void meta_add_timeline(struct meta *meta, const struct meta_timeline *timeline)
 	meta->timelines[meta->nr_timelines++] = *timeline;
 }
 
+bool meta_is_uncertain(enum reprise_store_state state)
+{
+	return state == REPRISE_STORE_UNCLEAN || state == REPRISE_STORE_LOST;
+}
+
 const char *meta_state_name(enum reprise_store_state state)
 {
 	static const char *const names[] = {

@@ -93,6 +93,11 @@ bool meta_on_history(const struct meta *meta, const uint8_t *id, uint64_t seq);
 /* Append a timeline; the oldest entry goes when the table is full. */
 void meta_add_timeline(struct meta *meta, const struct meta_timeline *timeline);
 
+/*
+ * The store alone counts, not the log, and it is not known to be what the
+ * timeline has at its position: only a crash fork goes on from there.
+ */
+bool meta_is_uncertain(enum reprise_store_state state);
 const char *meta_state_name(enum reprise_store_state state);
 const char *meta_fork_name(enum reprise_fork_kind kind);
 

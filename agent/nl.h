@@ -25,7 +25,8 @@ struct nl_volume {
 	uint32_t logical_block_bytes;
 	uint64_t backing_dev;
 	uint32_t openers;
-	uint64_t reads, writes, flushes, read_sectors, write_sectors, io_errors;
+	uint64_t reads, writes, flushes, read_sectors, write_sectors;
+	uint64_t io_errors, write_errors;	/* the latter: of these, of writes and flushes */
 	uint64_t latency[REPRISE_HIST_BUCKETS];
 };
 

@@ -69,6 +69,7 @@ static const struct field volume_fields[] = {
 	FIELD(FIELD_U64, REPRISE_V_READ_SECTORS, struct nl_volume, read_sectors),
 	FIELD(FIELD_U64, REPRISE_V_WRITE_SECTORS, struct nl_volume, write_sectors),
 	FIELD(FIELD_U64, REPRISE_V_IO_ERRORS, struct nl_volume, io_errors),
+	FIELD(FIELD_U64, REPRISE_V_WRITE_ERRORS, struct nl_volume, write_errors),
 	FIELD(FIELD_BINARY, REPRISE_V_LATENCY, struct nl_volume, latency),
 	{ 0 },
 };

@@ -147,6 +147,7 @@ struct node_demote {
 	bool force;
 	bool then_down;
 	uint64_t began_ns, deadline_ns, seq;
+	uint64_t write_errors;		/* while it was primary */
 	struct env_timer timer;
 };
 

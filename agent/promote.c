@@ -103,7 +103,7 @@ static void withdraw(struct node *node)
 	p->phase = PROMOTE_UNDOING;
 	ask(node, WIRE_WITHDRAW, p->asked);
 	p->asked = 0;
-	if (p->self_left && node->meta.state == REPRISE_STORE_UNCLEAN)
+	if (p->self_left && meta_is_uncertain(node->meta.state))
 		finish_failed(node);
 	else if (p->self_left)
 		replica_unleave(node->replica, unleft, node);
@@ -202,7 +202,7 @@ static void take_store_back(struct node *node)
 	node->promote.phase = PROMOTE_UNDOING;
 	replica_release(node->replica);
 	replica_regain(node->replica, node->store.volumes, node->promote.timeline.fork_seq,
-		       regained, node);
+		       REPRISE_STORE_CLEAN, regained, node);
 }
 
 static void fill_start(struct node *node, struct nl_resource *res)
@@ -382,7 +382,7 @@ static void enter(void *ctx, int error)
 	struct node *node = ctx;
 	struct node_promote *p = &node->promote;
 	struct env *env = node->home->env;
-	bool crash = node->meta.state == REPRISE_STORE_UNCLEAN;
+	bool crash = meta_is_uncertain(node->meta.state);
 
 	if (error) {
 		set_error(node, "io", "", "resource %s on %s could not apply its log: %s",
@@ -432,7 +432,7 @@ static void compare(struct node *node)
 	p->waiting = candidates(node);
 	p->phase = PROMOTE_SETTLING;
 	ctl_progress(p->req, 30, "applying what is in the log");
-	if (node->meta.state == REPRISE_STORE_UNCLEAN)
+	if (meta_is_uncertain(node->meta.state))
 		enter(node, 0);
 	else
 		replica_settle(node->replica, enter, node);
@@ -462,7 +462,7 @@ static void self_left(void *ctx, int error)
 	compare(node);
 }
 
-/* A crashed primary has no session, and its log has nothing of its timeline. */
+/* A former primary of its timeline has no session, and its log has nothing of it. */
 static void crash_left(struct node *node)
 {
 	node->promote.self_left = true;
@@ -629,7 +629,7 @@ static void begin(struct node *node)
 	node_tell_peers(node);
 	ask(node, WIRE_LEAVE, p->asked);
 	ctl_progress(p->req, 10, "asking peers to accept");
-	if (node->meta.state == REPRISE_STORE_UNCLEAN)
+	if (meta_is_uncertain(node->meta.state))
 		crash_left(node);
 	else
 		replica_leave(node->replica, self_left, node);

@@ -325,10 +325,10 @@ static void call_settle(struct replica *replica, struct replica_call *call)
 	}
 }
 
-/* A primary that crashed may go on by itself, and stays unclean. */
+/* A primary that crashed, or whose disk failed it, may go on by itself, unclean. */
 static bool is_crash_fork(const struct replica *replica, const struct replica_call *call)
 {
-	return replica->meta.state == REPRISE_STORE_UNCLEAN &&
+	return meta_is_uncertain(replica->meta.state) &&
 	       call->store_state == REPRISE_STORE_UNCLEAN &&
 	       call->timeline.kind == REPRISE_FORK_CRASH;
 }
@@ -392,7 +392,7 @@ static void regain_loaded(struct replica *replica, struct replica_call *call)
 		finish(replica, -EINVAL);
 		return;
 	}
-	next->state = REPRISE_STORE_CLEAN;
+	next->state = call->store_state;
 	next->applied = next->commit = call->seq;
 	call->ticket = record_request(replica);
 	call->step = 2;
@@ -602,11 +602,13 @@ void replica_release(struct replica *replica)
 }
 
 void replica_regain(struct replica *replica, const struct replica_volume *volumes,
-		    uint64_t seq, replica_done done, void *ctx)
+		    uint64_t seq, enum reprise_store_state state, replica_done done,
+		    void *ctx)
 {
 	struct replica_call *call = add_call(replica, CALL_REGAIN, done, ctx);
 
 	call->seq = seq;
+	call->store_state = state;
 	memcpy(replica->volumes, volumes, replica->config.nr_volumes * sizeof(*volumes));
 }
 

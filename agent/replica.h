@@ -131,7 +131,7 @@ void replica_settle(struct replica *replica, replica_done done, void *ctx);
  * our tip; settled): current timeline, applied = fork_seq, @state.  For a
  * promotion on this node (state UNCLEAN) and for following another node's
  * (state CLEAN).  An UNCLEAN replica enters a crash fork, and stays UNCLEAN; it
- * is neither left nor settled before.
+ * is neither left nor settled before; so does a LOST one, and becomes UNCLEAN.
  */
 void replica_enter(struct replica *replica, const struct meta_timeline *timeline,
 		   enum reprise_store_state state, replica_done done, void *ctx);
@@ -139,11 +139,13 @@ void replica_enter(struct replica *replica, const struct meta_timeline *timeline
 /* Settled and entered as UNCLEAN: forget the store, the kernel has it now. */
 void replica_release(struct replica *replica);
 /*
- * The kernel gave the store back, flushed, at @seq of the current timeline:
- * durably CLEAN, applied = durable = @seq.  @volumes: new file handles.
+ * The kernel gave the store back at @seq of the current timeline: flushed,
+ * durably @state (CLEAN, or LOST: some of it was not written), applied =
+ * durable = @seq.  @volumes: new file handles.
  */
 void replica_regain(struct replica *replica, const struct replica_volume *volumes,
-		    uint64_t seq, replica_done done, void *ctx);
+		    uint64_t seq, enum reprise_store_state state, replica_done done,
+		    void *ctx);
 /* Change durability / on_peer_loss in the record (and nothing else), durably. */
 void replica_set_policy(struct replica *replica, enum reprise_durability durability,
 			enum reprise_on_peer_loss on_peer_loss, replica_done done, void *ctx);

@@ -42,11 +42,21 @@ static bool store_usable(const struct role_self *self, struct role_verdict *v)
 		return refuse(v, "resync-needed", "resource %s cannot be promoted on %s: %s",
 			      self->resource, self->node, self->damage);
 	}
-	if (self->state == REPRISE_STORE_CLEAN || self->state == REPRISE_STORE_UNCLEAN)
+	if (self->state == REPRISE_STORE_CLEAN || meta_is_uncertain(self->state))
 		return true;
 	hint(v, "promote another node; this one has to be brought back from it");
 	return refuse(v, "resync-needed", "resource %s cannot be promoted on %s: its copy is %s",
 		      self->resource, self->node, meta_state_name(self->state));
+}
+
+/* Its disk failed writes while it was primary, and it was demoted in order. */
+static bool nothing_lost(const struct role_self *self, struct role_verdict *v)
+{
+	if (self->state != REPRISE_STORE_LOST)
+		return true;
+	hint(v, "promote another node; with --force this copy goes on as it is: where writes failed it may hold older content, and every other copy will need a resync");
+	return refuse(v, "resync-needed", "resource %s cannot be promoted on %s: writes failed on its backing device while it was primary",
+		      self->resource, self->node);
 }
 
 static bool nobody_primary(const struct role_self *self, const struct role_peer *peers,
@@ -169,9 +179,10 @@ void role_check_promote(const struct role_self *self, const struct role_peer *pe
 	*verdict = (struct role_verdict){ .code = "" };
 	if (!store_usable(self, verdict) || !nobody_primary(self, peers, nr_peers, verdict))
 		return;
-	if (!force && !peers_agree(self, peers, nr_peers, verdict))
+	if (!force && (!nothing_lost(self, verdict) ||
+		       !peers_agree(self, peers, nr_peers, verdict)))
 		return;
-	verdict->crash_fork = self->state == REPRISE_STORE_UNCLEAN;
+	verdict->crash_fork = meta_is_uncertain(self->state);
 	verdict->allowed = true;
 }
 

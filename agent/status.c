@@ -285,7 +285,10 @@ static void unclean_words(const struct node *node, char *text, size_t bytes)
 {
 	const char *name = node->self->name;
 
-	if (node->meta.state != REPRISE_STORE_UNCLEAN)
+	if (node->meta.state == REPRISE_STORE_LOST)
+		snprintf(text, bytes, "resync needed: writes failed on the backing device of %s while it was primary",
+			 name);
+	else if (node->meta.state != REPRISE_STORE_UNCLEAN)
 		snprintf(text, bytes, "resync needed: the copy on %s has no usable content", name);
 	else
 		snprintf(text, bytes, "%s crashed as primary: if no other node went on, choose one to promote (\"reprise promote %s\" says how); otherwise resync needed",
@@ -365,6 +368,8 @@ static const char *state_words(const struct node *node)
 		return "in use as primary";
 	if (node->meta.state == REPRISE_STORE_UNCLEAN && node->work == NODE_WORK_NONE)
 		return "was primary when it stopped, and was not demoted";
+	if (node->meta.state == REPRISE_STORE_LOST)
+		return "writes failed on its backing device while it was primary";
 	return "";
 }
 

@@ -302,6 +302,8 @@ static int put_volume(struct sk_buff *skb, struct reprise_volume *v)
 			      REPRISE_V_PAD) ||
 	    nla_put_u64_64bit(skb, REPRISE_V_IO_ERRORS, atomic64_read(&v->io_errors),
 			      REPRISE_V_PAD) ||
+	    nla_put_u64_64bit(skb, REPRISE_V_WRITE_ERRORS, atomic64_read(&v->write_errors),
+			      REPRISE_V_PAD) ||
 	    nla_put_64bit(skb, REPRISE_V_LATENCY, sizeof(latency), latency, REPRISE_V_PAD)) {
 		nla_nest_cancel(skb, nest);
 		return -EMSGSIZE;
@@ -547,7 +549,9 @@ static int put_stopped(struct sk_buff *skb, const struct reprise_stopped *stoppe
 		struct nlattr *nest = nla_nest_start(skb, REPRISE_A_VOLUME);
 
 		if (!nest || nla_put_u16(skb, REPRISE_V_NUMBER, stopped->volumes[i].number) ||
-		    nla_put_s32(skb, REPRISE_V_BACKING_FD, stopped->volumes[i].fd))
+		    nla_put_s32(skb, REPRISE_V_BACKING_FD, stopped->volumes[i].fd) ||
+		    nla_put_u64_64bit(skb, REPRISE_V_WRITE_ERRORS,
+				      stopped->volumes[i].write_errors, REPRISE_V_PAD))
 			return -EMSGSIZE;
 		nla_nest_end(skb, nest);
 	}

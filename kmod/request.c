@@ -212,17 +212,6 @@ void reprise_request_retire(struct reprise_request *req)
 	reprise_request_put(req);
 }
 
-static void io_error(struct reprise_volume *volume)
-{
-	struct reprise_resource *res = volume->res;
-
-	atomic64_inc(&volume->io_errors);
-	pr_err_ratelimited("reprise %s/%u: the backing device failed a request\n", res->name,
-			   volume->number);
-	WRITE_ONCE(res->io_error, true);
-	queue_work(reprise_wq, &res->event_work);
-}
-
 /* --- writes ------------------------------------------------------------ */
 
 static void local_done(struct reprise_request *req, int error)
@@ -233,7 +222,7 @@ static void local_done(struct reprise_request *req, int error)
 	unsigned long flags;
 
 	if (error)
-		io_error(volume);
+		reprise_volume_io_error(volume, true);
 	trace_reprise_local_done(res->name, req->op.seq, req->op.volume, req->op.type,
 				 req->op.sector, req->op.sectors);
 	reprise_actions_init(&act);
@@ -440,7 +429,7 @@ static void flush_end_io(struct bio *bio)
 
 	reprise_volume_get_io(volume);
 	if (error)
-		io_error(volume);
+		reprise_volume_io_error(volume, true);
 	reprise_actions_init(&act);
 	spin_lock_irqsave(&res->lock, flags);
 	reprise_stream_flush_done(&res->stream, &req->flush, error, &act);
@@ -486,7 +475,7 @@ static void read_end_io(struct bio *bio)
 		orig->bi_status = bio->bi_status;
 		/* Read-ahead and its like may fail for other reasons than the disk. */
 		if (!(bio->bi_opf & (REQ_RAHEAD | REQ_NOWAIT | REQ_FAILFAST_MASK)))
-			io_error(volume);
+			reprise_volume_io_error(volume, false);
 	}
 	bio_put(bio);
 	bio_endio(orig);

@@ -126,8 +126,13 @@ static int flush_volumes(struct reprise_resource *res)
 		seq = res->stream.local_seq;
 		spin_unlock_irq(&res->lock);
 		err = blkdev_issue_flush(res->volumes[i]->backing);
-		if (err)
+		if (err) {
+			reprise_volume_io_error(res->volumes[i], true);
+			spin_lock_irq(&res->lock);
+			reprise_stream_volume_flush_failed(&res->stream, i, err);
+			spin_unlock_irq(&res->lock);
 			return err;
+		}
 		reprise_actions_init(&act);
 		spin_lock_irq(&res->lock);
 		reprise_stream_volume_flushed(&res->stream, i, seq, &act);
@@ -537,13 +542,16 @@ static void release_fds(struct reprise_stopped *stopped)
 		put_unused_fd(stopped->volumes[--stopped->nr_volumes].fd);
 }
 
-static void hand_back(struct reprise_resource *res, const struct reprise_stopped *stopped)
+static void hand_back(struct reprise_resource *res, struct reprise_stopped *stopped)
 {
 	unsigned int i;
 
-	for (i = 0; i < stopped->nr_volumes; i++)
-		fd_install(stopped->volumes[i].fd,
-			   get_file(res->volumes[stopped->volumes[i].number]->backing_file));
+	for (i = 0; i < stopped->nr_volumes; i++) {
+		struct reprise_volume *volume = res->volumes[stopped->volumes[i].number];
+
+		stopped->volumes[i].write_errors = atomic64_read(&volume->write_errors);
+		fd_install(stopped->volumes[i].fd, get_file(volume->backing_file));
+	}
 }
 
 static void wait_retired(struct reprise_resource *res)

@@ -99,6 +99,7 @@ struct reprise_stopped {
 	struct {
 		u16 number;
 		int fd;
+		u64 write_errors;
 	} volumes[REPRISE_MAX_VOLUMES];
 };
 

@@ -330,6 +330,9 @@ void reprise_stream_flush(struct reprise_stream *s, struct reprise_flush *flush)
 void reprise_stream_flush_done(struct reprise_stream *s, struct reprise_flush *flush, int error,
 			       struct reprise_actions *act)
 {
+	if (!error)
+		error = s->flush_error[flush->volume];
+	s->flush_error[flush->volume] = 0;
 	flush->local_done = true;
 	flush->error = error;
 	if (!error)
@@ -355,6 +358,17 @@ void reprise_stream_volume_flushed(struct reprise_stream *s, u16 volume, u64 seq
 			least = min(least, s->volume_flushed[i]);
 	s->flushed = max(s->flushed, least);
 	settle(s, act);
+}
+
+/**
+ * reprise_stream_volume_flush_failed - a flush that nobody had asked for failed
+ *
+ * The disk may have dropped what it had taken, and say yes to the next flush:
+ * the next one that somebody asks for must not end well.
+ */
+void reprise_stream_volume_flush_failed(struct reprise_stream *s, u16 volume, int error)
+{
+	s->flush_error[volume] = error;
 }
 
 struct reprise_stream_peer *reprise_stream_peer(struct reprise_stream *s, u16 node)

@@ -91,6 +91,7 @@ struct reprise_stream {
 	u64 commit;
 	u64 flushed;
 	u64 volume_flushed[REPRISE_MAX_VOLUMES];
+	int flush_error[REPRISE_MAX_VOLUMES];	/* owed to the next flush */
 	u16 volumes;			/* bit set of the volumes there are */
 	u64 head_commit, head_flushed;	/* as in the last frame cut */
 
@@ -138,6 +139,7 @@ void reprise_stream_flush_done(struct reprise_stream *s, struct reprise_flush *f
 			       struct reprise_actions *act);
 void reprise_stream_volume_flushed(struct reprise_stream *s, u16 volume, u64 seq,
 				   struct reprise_actions *act);
+void reprise_stream_volume_flush_failed(struct reprise_stream *s, u16 volume, int error);
 
 struct reprise_stream_peer *reprise_stream_peer(struct reprise_stream *s, u16 node);
 int reprise_stream_add_peer(struct reprise_stream *s, u16 node);

@@ -330,6 +330,26 @@ void reprise_volume_destroy(struct reprise_volume *volume)
 		volume_free(volume);
 }
 
+/**
+ * reprise_volume_io_error - the backing device has failed a request
+ * @is_write: one that changes content, or a flush: what is there now may
+ *	differ from what the peers hold
+ *
+ * Any context.  Counted for good, logged, and told in an event.
+ */
+void reprise_volume_io_error(struct reprise_volume *volume, bool is_write)
+{
+	struct reprise_resource *res = volume->res;
+
+	atomic64_inc(&volume->io_errors);
+	if (is_write)
+		atomic64_inc(&volume->write_errors);
+	pr_err_ratelimited("reprise %s/%u: the backing device failed a request\n", res->name,
+			   volume->number);
+	WRITE_ONCE(res->io_error, true);
+	queue_work(reprise_wq, &res->event_work);
+}
+
 int reprise_volume_init(void)
 {
 	reprise_major = register_blkdev(0, "reprise");

@@ -33,6 +33,7 @@ struct reprise_volume {
 	atomic64_t read_sectors;
 	atomic64_t write_sectors;
 	atomic64_t io_errors;
+	atomic64_t write_errors;		/* of these, of writes and flushes */
 	atomic64_t latency[REPRISE_HIST_BUCKETS];
 };
 
@@ -47,6 +48,7 @@ void reprise_volume_destroy(struct reprise_volume *volume);
 int reprise_volume_close(struct reprise_volume *volume, unsigned long deadline);
 void reprise_volume_reopen(struct reprise_volume *volume);
 void reprise_volume_remove(struct reprise_volume *volume);
+void reprise_volume_io_error(struct reprise_volume *volume, bool is_write);
 
 static inline void reprise_volume_get_io(struct reprise_volume *volume)
 {

@@ -159,7 +159,7 @@ static const char *state_words(enum reprise_store_state state)
 	case REPRISE_STORE_PULLING:
 		return "incomplete: was being brought up to date";
 	case REPRISE_STORE_LOST:
-		return "has lost writes, or was replaced";
+		return "writes failed on its backing device while it was primary";
 	case REPRISE_STORE_DAMAGED:
 		return "its log is damaged";
 	}

@@ -67,7 +67,8 @@ enum reprise_fork_kind {
  * @REPRISE_STORE_CLEAN: store + log are the timeline's content at the tip
  * @REPRISE_STORE_UNCLEAN: is, or crashed as, primary of the current timeline
  * @REPRISE_STORE_PULLING: block pull under way (later)
- * @REPRISE_STORE_LOST: lost writes or was replaced: needs a full compare
+ * @REPRISE_STORE_LOST: writes failed on it while it was primary, or it was
+ *	replaced: needs a full compare
  * @REPRISE_STORE_DAMAGED: the log is damaged, or missing, below what was
  *	promised: no unforced promotion, repair from a peer
  */

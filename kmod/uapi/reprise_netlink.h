@@ -155,6 +155,7 @@ enum reprise_volume_attr {
 	REPRISE_V_IO_ERRORS,		/* u64: failed on the backing device; sticky */
 	REPRISE_V_LATENCY,		/* binary: 32 x u64, completed writes by latency */
 	REPRISE_V_PAD,
+	REPRISE_V_WRITE_ERRORS,		/* u64 (get, stop): of those, of writes and flushes */
 	__REPRISE_V_MAX,
 };
 #define REPRISE_V_MAX (__REPRISE_V_MAX - 1)

@@ -193,6 +193,23 @@ static void local_errors(void)
 	reprise_stream_exit(&s);
 }
 
+/* What nobody was told of yet, the next one to ask for a flush is told, and only that one. */
+static void own_flush_fails(void)
+{
+	struct reprise_flush flush = { .volume = 0 };
+	int i;
+
+	begin(8);
+	reprise_stream_volume_flush_failed(&s, 0, -EIO);
+	for (i = 0; i < 2; i++) {
+		INIT_LIST_HEAD(&a.flushes);
+		reprise_stream_flush(&s, &flush);
+		reprise_stream_flush_done(&s, &flush, 0, &a);
+		must(!list_empty(&a.flushes) && flush.error == (i ? 0 : -EIO));
+	}
+	reprise_stream_exit(&s);
+}
+
 /* Four of the largest writes are more than a frame may have, with its header. */
 static void large_writes(void)
 {
@@ -220,6 +237,7 @@ int main(void)
 		{ "more peers than there can be", many_peers },
 		{ "positions that are impossible", impossible_positions },
 		{ "errors of the local disk", local_errors },
+		{ "a flush of our own that fails", own_flush_fails },
 		{ "frames are full by bytes, too", large_writes },
 	};
 	const unsigned int nr = sizeof(tests) / sizeof(tests[0]);

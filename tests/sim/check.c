@@ -126,7 +126,10 @@ static bool written(const struct model_timeline *tl, unsigned int volume, uint64
 	return false;
 }
 
-/* A local write there has failed: which of the two contents is there is not known. */
+/*
+ * A local write there has failed, or a flush of it: which of the two contents
+ * is there is not known.  Nobody may call such a copy clean.
+ */
 static bool has_failed(const struct model_timeline *tl, unsigned int volume, uint64_t sector)
 {
 	for (uint64_t i = 0; tl->io_error && i < tl->nr_ops; i++)
@@ -135,14 +138,16 @@ static bool has_failed(const struct model_timeline *tl, unsigned int volume, uin
 	return false;
 }
 
-/* ... in the time of @tl, or before, on @node: nothing on disk tells of it. */
-static bool is_excused(const struct model_timeline *tl, unsigned int node, unsigned int volume,
-		       uint64_t sector)
+/*
+ * Is @version what lies below the @wanted of @tl's beginning?  Only after a
+ * flush that failed once: no later one writes what that one forgot, although
+ * reads show it.
+ */
+static bool is_forgotten(const struct model_timeline *tl, unsigned int node, unsigned int volume,
+			 uint64_t sector, uint32_t wanted, uint32_t version)
 {
-	for (; tl; tl = tl->parent)
-		if (tl->node == (int)node && has_failed(tl, volume, sector))
-			return true;
-	return false;
+	return tl->node == (int)node && wanted == tl->base[volume][sector] &&
+	       version == tl->platter[volume][sector];
 }
 
 /* @tl at some seq from @low to @high, sector by sector. */
@@ -159,7 +164,7 @@ static void check_store(struct model *model, unsigned int node, const struct mod
 
 			if (version == versions[s] || written(tl, v, s, low, high, version))
 				continue;
-			if (is_excused(tl, node, v, s))
+			if (durable && is_forgotten(tl, node, v, s, versions[s], version))
 				continue;
 			fail(model, "the store of %s holds version %u at volume %u sector %llu: generation %llu between %llu and %llu has %u there",
 			     model_node_name(node), version, v, ull(s), ull(tl->generation),
@@ -175,7 +180,7 @@ static bool is_durable(const struct model_timeline *tl, uint64_t seq)
 
 	if (op->failed)
 		return false;
-	return seq <= tl->flushed ||
+	return (seq <= tl->flushed && !op->unsure) ||
 	       (op->done && (op->fua || op->done_order <= tl->flush_order[op->volume]));
 }
 
@@ -209,7 +214,8 @@ static void check_crashed(struct model *model, unsigned int node, const struct m
 
 			if (version == least || written(tl, v, s, low[s], UINT64_MAX, version))
 				continue;
-			if (has_failed(tl, v, s))
+			if (has_failed(tl, v, s) ||
+			    (durable && is_forgotten(tl, node, v, s, least, version)))
 				continue;
 			fail(model, "the store of %s, primary of generation %llu, holds version %u at volume %u sector %llu: seq %llu (version %u) was flushed there",
 			     model_node_name(node), ull(tl->generation), version, v, ull(s),
@@ -281,9 +287,12 @@ static void take_base(struct model *model, unsigned int node, struct model_timel
 {
 	const struct model_copy *copy = model_copy(model, node);
 
-	for (unsigned int v = 0; v < copy->nr_volumes; v++)
-		for (uint64_t s = 0; s < copy->sectors; s++)
+	for (unsigned int v = 0; v < copy->nr_volumes; v++) {
+		for (uint64_t s = 0; s < copy->sectors; s++) {
 			tl->base[v][s] = on_disk(copy, v, s, false);
+			tl->platter[v][s] = on_disk(copy, v, s, true);
+		}
+	}
 }
 
 static void check_content(struct model *model, unsigned int node, struct model_timeline *tl,
@@ -409,5 +418,8 @@ void check_equal(struct model *model, unsigned int a, unsigned int b)
 
 void check_complete(struct model *model, unsigned int node, const struct model_timeline *tl)
 {
+	image_read_record(&image, model_copy(model, node));
+	if (image.state == REPRISE_STORE_LOST && tl->io_error)
+		return;
 	check_store(model, node, tl, model_last(tl), model_last(tl), false);
 }

@@ -24,7 +24,7 @@ void check_attached(struct model *model, unsigned int peer, const struct model_t
 void check_in_sync(struct model *model, unsigned int a, unsigned int b);
 /* Both stores, byte by byte, at rest. */
 void check_equal(struct model *model, unsigned int a, unsigned int b);
-/* The store of @node is @tl at its end. */
+/* The store of @node is @tl at its end, or says that writes failed on it. */
 void check_complete(struct model *model, unsigned int node, const struct model_timeline *tl);
 
 #endif /* SIM_CHECK_H */

@@ -220,10 +220,35 @@ static void flush_until(struct disk *disk, uint64_t stamp)
 	}
 }
 
+/* Some of it is gone, as if it had been written; no later flush brings it back. */
+static void forget_until(struct disk *disk, uint64_t stamp)
+{
+	struct cached **at = &disk->cache;
+
+	while (*at && (*at)->stamp <= stamp) {
+		struct cached *c = *at;
+
+		if (world_below(disk->world, 2)) {
+			at = &c->next;
+			continue;
+		}
+		*at = c->next;
+		sim_free(c->data);
+		sim_free(c);
+	}
+	while (*at)
+		at = &(*at)->next;
+	disk->cache_end = at;
+}
+
 int disk_flush_now(struct disk *disk)
 {
-	if (disk->broken || world_chance(disk->world, disk->faults.flush_error_ppm))
+	if (disk->broken)
 		return -EIO;
+	if (world_chance(disk->world, disk->faults.flush_error_ppm)) {
+		forget_until(disk, disk->stamp);
+		return -EIO;
+	}
 	flush_until(disk, disk->stamp);
 	return 0;
 }
@@ -391,6 +416,8 @@ static ssize_t carry_out(struct disk *disk, struct disk_io *io)
 			    "a write", (unsigned long long)io->offset);
 		if (changes(io) && !disk->broken)
 			apply_torn(disk, io);
+		if (io->op == ENV_FLUSH && !disk->broken)
+			forget_until(disk, io->stamp);
 		return -EIO;
 	}
 	switch (io->op) {

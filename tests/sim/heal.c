@@ -115,22 +115,43 @@ static struct member *primary(struct cluster *cluster)
 	return NULL;
 }
 
-static struct member *promote_somebody(struct cluster *cluster)
+static struct member *promote_one(struct cluster *cluster, bool force)
 {
 	unsigned int first = world_below(cluster->world, cluster->nr);
 
-	for (unsigned int force = 0; force < 2; force++) {
-		for (unsigned int i = 0; i < cluster->nr; i++) {
-			struct member *member = &cluster->members[(first + i) % cluster->nr];
-			struct command_result result =
-				member_do(member, "promote", force, 10 * SIM_S);
+	for (unsigned int i = 0; i < cluster->nr; i++) {
+		struct member *member = &cluster->members[(first + i) % cluster->nr];
+		struct command_result result = member_do(member, "promote", force, 10 * SIM_S);
 
-			if (model_running(cluster->model, machine_number(member->machine)))
-				return member;
-			if (result.ok)
-				fail(cluster, "a promotion succeeds, and nobody is primary");
-		}
+		if (model_running(cluster->model, machine_number(member->machine)))
+			return member;
+		if (result.ok)
+			fail(cluster, "a promotion succeeds, and nobody is primary");
 	}
+	return NULL;
+}
+
+/* A store that failed once is opened anew only when it is told so. */
+static void down_and_up(struct cluster *cluster)
+{
+	for (unsigned int i = 0; i < cluster->nr; i++) {
+		member_do(&cluster->members[i], "down", false, COMMAND_S * SIM_S);
+		member_do(&cluster->members[i], "up", false, COMMAND_S * SIM_S);
+	}
+}
+
+static struct member *promote_somebody(struct cluster *cluster)
+{
+	struct member *member = promote_one(cluster, false);
+
+	if (!member)
+		member = promote_one(cluster, true);
+	if (member)
+		return member;
+	down_and_up(cluster);
+	member = promote_one(cluster, true);
+	if (member)
+		return member;
 	if (!any_fault(cluster))
 		fail(cluster, "nobody can be promoted, not even with force");
 	return NULL;
@@ -213,13 +234,6 @@ static bool mirrored(const struct model_timeline *tl, unsigned int peer)
 	return tl->peers[peer].live && tl->peers[peer].acked == model_last(tl);
 }
 
-static bool had_io_error(const struct model_timeline *tl)
-{
-	while (tl && !tl->io_error)
-		tl = tl->parent;
-	return tl;
-}
-
 static void end_primary(struct cluster *cluster, struct member *member)
 {
 	unsigned int node = machine_number(member->machine), peer = (node + 1) % cluster->nr;
@@ -237,7 +251,7 @@ static void end_primary(struct cluster *cluster, struct member *member)
 	}
 	if (!has_fault(cluster, node))
 		check_complete(cluster->model, node, tl);
-	if (equal && !any_fault(cluster) && !had_io_error(tl))
+	if (equal && !any_fault(cluster) && !tl->io_error)
 		check_equal(cluster->model, node, peer);
 }
 

@@ -59,6 +59,7 @@ static void drop_timelines(struct model *model)
 
 		for (unsigned int v = 0; v < MODEL_MAX_VOLUMES; v++) {
 			sim_free(tl->base[v]);
+			sim_free(tl->platter[v]);
 			sim_free(tl->completed[v]);
 		}
 		sim_free(tl->ops);
@@ -88,6 +89,7 @@ static struct model_timeline *add_timeline(struct model *model)
 	tl->waived = UINT64_MAX;
 	for (unsigned int v = 0; v < MODEL_MAX_VOLUMES; v++) {
 		tl->base[v] = sim_alloc(MODEL_MAX_SECTORS * sizeof(*tl->base[v]));
+		tl->platter[v] = sim_alloc(MODEL_MAX_SECTORS * sizeof(*tl->platter[v]));
 		tl->completed[v] = sim_alloc(MODEL_MAX_SECTORS * sizeof(*tl->completed[v]));
 	}
 	return tl;
@@ -436,12 +438,39 @@ void model_stamped(struct model *model, unsigned int node, struct bio *bio, uint
 		     ull(model_last(tl)));
 }
 
+/* What no flush has covered may be gone, whatever a later one says. */
+static void flush_failed(struct model_timeline *tl, unsigned int volume, bool known)
+{
+	for (uint64_t i = 0; i < tl->nr_ops; i++) {
+		struct model_op *op = &tl->ops[i];
+
+		if (op->volume != volume || op->fua ||
+		    (op->done && op->done_order <= tl->flush_order[volume]))
+			continue;
+		op->unsure = true;
+		op->failed |= known;
+	}
+	tl->io_error = true;
+}
+
 void model_local_error(struct model *model, unsigned int node, uint64_t seq)
 {
 	struct model_timeline *tl = model_running(model, node);
 
-	tl->ops[seq - tl->fork_seq - 1].failed = true;
+	struct model_op *op = &tl->ops[seq - tl->fork_seq - 1];
+
+	op->failed = true;
 	tl->io_error = true;
+	/* On a disk without FUA that may have been the flush after it. */
+	if (op->fua)
+		flush_failed(tl, op->volume, true);
+}
+
+void model_own_flush_failed(struct model *model, unsigned int node, unsigned int volume)
+{
+	world_trace(model->world, "%s: its own flush of volume %u fails", model_node_name(node),
+		    volume);
+	flush_failed(model_running(model, node), volume, false);
 }
 
 /* Something up to @seq completed as durable: so it must be, and stay. */
@@ -510,7 +539,7 @@ void model_flush_done(struct model *model, const struct model_flush *flush, cons
 		    model_node_name(tl->node), bio->volume, ull(flush->seq),
 		    error ? " with an error" : "");
 	if (error) {
-		tl->io_error = true;
+		flush_failed(tl, bio->volume, true);
 		return;
 	}
 	if (flush->order > tl->flush_order[bio->volume])

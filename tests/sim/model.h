@@ -39,7 +39,9 @@ struct model_copy {
 struct model_op {
 	uint32_t version;		/* 0: zeroes */
 	uint16_t volume;
-	bool zeroes, fua, done, failed;
+	bool zeroes, fua, done;
+	bool failed;			/* it, or a flush of it, and the load knows */
+	bool unsure;			/* a flush failed that the load did not ask for */
 	uint64_t done_order;		/* among completions */
 	uint64_t sector;
 	uint32_t sectors;
@@ -54,7 +56,8 @@ struct model_timeline {
 	struct model_timeline *parent;
 	enum reprise_durability durability;
 	enum reprise_on_peer_loss on_peer_loss;
-	uint32_t *base[MODEL_MAX_VOLUMES];	/* versions at fork_seq */
+	uint32_t *base[MODEL_MAX_VOLUMES];	/* versions at fork_seq, as read */
+	uint32_t *platter[MODEL_MAX_VOLUMES];	/* ... that a power cut would have left then */
 	uint64_t *completed[MODEL_MAX_VOLUMES];	/* per sector: highest completed seq, or 0 */
 	struct model_op *ops;
 	uint64_t nr_ops, room;
@@ -92,6 +95,8 @@ void model_set(struct model *model, unsigned int node, enum reprise_durability d
 void model_stamped(struct model *model, unsigned int node, struct bio *bio, uint64_t seq);
 /* The local copy of @seq could not be written. */
 void model_local_error(struct model *model, unsigned int node, uint64_t seq);
+/* A flush of the module's own has failed. */
+void model_own_flush_failed(struct model *model, unsigned int node, unsigned int volume);
 void model_attached(struct model *model, unsigned int node, unsigned int peer_id,
 		    uint64_t position);
 void model_lost(struct model *model, unsigned int node, unsigned int peer_id);

@@ -45,9 +45,10 @@ void module_event(struct module *module, enum reprise_event event, unsigned int 
 	module->host.event(module->host.ctx, &ev);
 }
 
-void module_io_error(struct module *module, struct module_volume *volume)
+void module_io_error(struct module *module, struct module_volume *volume, bool is_write)
 {
 	volume->io_errors++;
+	volume->write_errors += is_write;
 	module_event(module, REPRISE_EVENT_IO_ERROR, 0, NULL, volume->number);
 }
 
@@ -85,8 +86,12 @@ static int flush_volumes(struct module *module)
 			continue;
 		seq = module->stream.local_seq;
 		err = disk_flush_now(module->volumes[i].file->disk);
-		if (err)
+		if (err) {
+			module_io_error(module, &module->volumes[i], true);
+			model_own_flush_failed(module->host.model, module->host.number, i);
+			reprise_stream_volume_flush_failed(&module->stream, i, err);
 			return err;
+		}
 		reprise_actions_init(&act);
 		reprise_stream_volume_flushed(&module->stream, i, seq, &act);
 		module_act(module, &act);
@@ -342,7 +347,8 @@ static void hand_back(struct module *module, struct process *process, struct nl_
 
 		if (!volume->used)
 			continue;
-		*to = (struct nl_volume){ .number = i, .minor = volume->minor };
+		*to = (struct nl_volume){ .number = i, .minor = volume->minor,
+					  .write_errors = volume->write_errors };
 		disk_get(volume->file);
 		to->backing_fd = process_give_file(process, volume->file);
 		res->nr_volumes++;
@@ -431,6 +437,7 @@ static void fill_volumes(const struct module *module, struct nl_resource *res)
 			.sectors = volume->sectors, .logical_block_bytes = volume->block_bytes,
 			.openers = module->open, .reads = volume->reads, .writes = volume->writes,
 			.flushes = volume->flushes, .io_errors = volume->io_errors,
+			.write_errors = volume->write_errors,
 		};
 	}
 }

@@ -24,7 +24,7 @@ struct module_volume {
 	uint64_t sectors;
 	uint32_t block_bytes;
 	struct disk_file *file;
-	uint64_t reads, writes, flushes, io_errors;
+	uint64_t reads, writes, flushes, io_errors, write_errors;
 };
 
 struct module_peer {
@@ -76,7 +76,7 @@ struct module_peer *module_peer(struct module *module, uint16_t node);
 void module_act(struct module *module, struct reprise_actions *act);
 void module_event(struct module *module, enum reprise_event event, unsigned int node,
 		  const char *reason, int volume);
-void module_io_error(struct module *module, struct module_volume *volume);
+void module_io_error(struct module *module, struct module_volume *volume, bool is_write);
 
 /* module_request.c */
 void request_bio(struct module *module, struct bio *bio);

@@ -82,7 +82,7 @@ static void local_done(struct disk_io *io, ssize_t result)
 
 	request->io = NULL;
 	if (result < 0) {
-		module_io_error(module, request->volume);
+		module_io_error(module, request->volume, true);
 		model_local_error(module->host.model, module->host.number, request->op.seq);
 	}
 	reprise_actions_init(&act);
@@ -167,7 +167,7 @@ static void flush_done(struct disk_io *io, ssize_t result)
 
 	request->io = NULL;
 	if (result < 0)
-		module_io_error(module, request->volume);
+		module_io_error(module, request->volume, true);
 	reprise_actions_init(&act);
 	reprise_stream_flush_done(&module->stream, &request->flush, result < 0 ? result : 0, &act);
 	module_act(module, &act);
@@ -192,7 +192,7 @@ static void read_done(struct disk_io *io, ssize_t result)
 	struct bio *bio = request->bio;
 
 	if (result < 0)
-		module_io_error(module, request->volume);
+		module_io_error(module, request->volume, false);
 	request->bio = NULL;
 	request_put(request);
 	bio->done(bio, result < 0 ? result : 0);

@@ -442,6 +442,11 @@ void env_kernel_fail_set(struct env_kernel *ek, int error)
 	ek->set_error = error;
 }
 
+void env_kernel_set_write_errors(struct env_kernel *ek, uint64_t count)
+{
+	ek->res.volumes[0].io_errors = ek->res.volumes[0].write_errors = count;
+}
+
 void env_kernel_spoil_stop(struct env_kernel *ek)
 {
 	ek->spoil_stop = true;

@@ -34,6 +34,8 @@ void env_kernel_fail_start(struct env_kernel *ek, int error);
 void env_kernel_fail_set(struct env_kernel *ek, int error);
 /* The next stop gives descriptors of /dev/null back. */
 void env_kernel_spoil_stop(struct env_kernel *ek);
+/* So many writes of volume 0 have failed on its backing device. */
+void env_kernel_set_write_errors(struct env_kernel *ek, uint64_t count);
 void env_kernel_set_open(struct env_kernel *ek, bool open);
 unsigned int env_kernel_starts(const struct env_kernel *ek);
 

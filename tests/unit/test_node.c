@@ -797,6 +797,52 @@ TEST_F(two, deposed_idle_primary_freezes)
 	EXPECT_TRUE(wait_status(c, 1, "alpha", "replication", "mirroring"));
 }
 
+/* Its disk failed writes: the copy is not clean, but the peer has everything. */
+TEST_F(two, primary_whose_writes_failed_does_not_count_as_clean)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	write_some(c, 0, 0, 5);
+	ASSERT_TRUE(wait_synced(c, 0));
+	env_kernel_set_write_errors(c->members[0].kernel, 1);
+	ASSERT_TRUE(run(c, 0, "demote", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, NULL, "state", "lost"));
+	EXPECT_TRUE(wait_status(c, 0, NULL, "health_text", "writes failed"));
+	/* that stays, also when agents and connections come back */
+	agent_end(c, 0);
+	agent_begin(c, 0);
+	ASSERT_TRUE(run(c, 0, "up", false).ok);
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "replication", "resync needed"));
+	EXPECT_STREQ("resync-needed", run(c, 0, "promote", false).code);
+	ASSERT_TRUE(run(c, 1, "promote", false).ok);
+	EXPECT_EQ(0, env_kernel_attached(c->members[1].kernel));
+	ASSERT_TRUE(run(c, 1, "demote", false).ok);
+	EXPECT_STREQ("resync-needed", run(c, 0, "promote", false).code);
+}
+
+/* There may be no other copy. */
+TEST_F(two, copy_with_failed_writes_goes_on_by_force)
+{
+	struct cluster *c = &self->c;
+
+	ASSERT_TRUE(all_up(c));
+	ASSERT_TRUE(run(c, 0, "promote", false).ok);
+	env_kernel_set_write_errors(c->members[0].kernel, 1);
+	ASSERT_TRUE(run(c, 0, "demote", false).ok);
+	ASSERT_TRUE(run(c, 0, "promote", true).ok);
+	EXPECT_EQ(0, env_kernel_attached(c->members[0].kernel));
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "replication", "resync needed"));
+	/* a fork of its own, and whole from there on */
+	env_kernel_set_write_errors(c->members[0].kernel, 0);
+	write_some(c, 0, 0, 5);
+	ASSERT_TRUE(run(c, 0, "demote", false).ok);
+	EXPECT_TRUE(wait_status(c, 0, NULL, "state", "clean"));
+	EXPECT_TRUE(wait_status(c, 1, "alpha", "replication", "resync needed"));
+	EXPECT_TRUE(run(c, 0, "promote", false).ok);
+}
+
 TEST_F(two, frozen_by_a_lost_peer_goes_on_when_it_is_back)
 {
 	struct cluster *c = &self->c;

@@ -862,6 +862,29 @@ static void write_as_primary(struct model *model)
 		model_write_through(model);
 }
 
+/* Writes had failed: no session on such a copy; it goes on only as a fork of its own. */
+static void regain_lost(struct model *model, struct replica_volume *volumes)
+{
+	replica_regain(model->replica, volumes, model->made, REPRISE_STORE_LOST, model_done, model);
+	if (crashes_first(model))
+		CHECK(!model_open(model));
+	if (replica_state(model->replica)->meta->state != REPRISE_STORE_UNCLEAN) {
+		CHECK(replica_state(model->replica)->meta->state == REPRISE_STORE_LOST);
+		CHECK(model_connect(model) == -EUCLEAN);
+		replica_settle(model->replica, model_done, model);
+		CHECK(model_wait(model) == -EBUSY);
+		model_new_timeline(model, model->made);
+		model->timeline.kind = REPRISE_FORK_CRASH;
+		model->timeline.opener = 2;
+		replica_enter(model->replica, &model->timeline, REPRISE_STORE_UNCLEAN, model_done,
+			      model);
+		CHECK(!model_wait(model));
+		replica_release(model->replica);
+		write_as_primary(model);
+	}
+	model_volumes(model, volumes);
+}
+
 static void reign(struct model *model)
 {
 	const struct replica_state *state = replica_state(model->replica);
@@ -888,13 +911,17 @@ static void reign(struct model *model)
 		CHECK(state->meta->state == REPRISE_STORE_UNCLEAN);
 	}
 	model_volumes(model, volumes);
-	replica_regain(model->replica, volumes, model->made, model_done, model);
+	if (env_mem_one_in(model->mem, 8))
+		regain_lost(model, volumes);
+	replica_regain(model->replica, volumes, model->made, REPRISE_STORE_CLEAN,
+		       model_done, model);
 	if (crashes_first(model)) {
 		CHECK(!model_open(model));
 		state = replica_state(model->replica);
 		if (state->meta->state == REPRISE_STORE_UNCLEAN) {
 			CHECK(model_connect(model) == -EUCLEAN);
-			replica_regain(model->replica, volumes, model->made, model_done, model);
+			replica_regain(model->replica, volumes, model->made, REPRISE_STORE_CLEAN,
+				       model_done, model);
 			CHECK(!model_wait(model));
 		}
 	}

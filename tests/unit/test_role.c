@@ -67,7 +67,11 @@ TEST(every_combination_is_answered)
 					ASSERT_FALSE(forced.allowed && peer.connected &&
 						     peer.primary);
 					ASSERT_FALSE(forced.allowed && s != REPRISE_STORE_CLEAN &&
-						     s != REPRISE_STORE_UNCLEAN);
+						     s != REPRISE_STORE_UNCLEAN &&
+						     s != REPRISE_STORE_LOST);
+					ASSERT_FALSE(plain.allowed && s == REPRISE_STORE_LOST);
+					ASSERT_FALSE(forced.allowed && forced.crash_fork ==
+						     (s == REPRISE_STORE_CLEAN));
 				}
 			}
 		}
