@@ -402,6 +402,7 @@ void check_in_sync(struct model *model, unsigned int a, unsigned int b)
 		fail(model, "%s and %s say that they hold the same, and hold %llu and %llu of generation %llu",
 		     model_node_name(a), model_node_name(b), ull(tip), ull(image.tip),
 		     ull(t.generation));
+	model_agreed(model, a, b);
 }
 
 void check_equal(struct model *model, unsigned int a, unsigned int b)
@@ -421,5 +422,10 @@ void check_complete(struct model *model, unsigned int node, const struct model_t
 	image_read_record(&image, model_copy(model, node));
 	if (image.state == REPRISE_STORE_LOST && tl->io_error)
 		return;
+	for (unsigned int i = 0; i < NET_MAX_HOSTS; i++)
+		if (tl->peers[i].agreed && tl->peers[i].acked != model_last(tl))
+			fail(model, "%s and %s said that they hold the same, nothing is wrong any more, and %s was not mirrored to: it has %llu of %llu",
+			     model_node_name(node), model_node_name(i), model_node_name(i),
+			     ull(tl->peers[i].acked), ull(model_last(tl)));
 	check_store(model, node, tl, model_last(tl), model_last(tl), false);
 }

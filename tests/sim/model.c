@@ -24,7 +24,7 @@ struct model {
 	struct model_timeline *timelines[MODEL_MAX_TIMELINES];
 	unsigned int nr_timelines;
 	struct model_copy copies[NET_MAX_HOSTS];
-	bool forced[NET_MAX_HOSTS];
+	bool forced[NET_MAX_HOSTS], agreed[NET_MAX_HOSTS];
 	uint64_t asked_ns[NET_MAX_HOSTS], forced_ns[NET_MAX_HOSTS];
 };
 
@@ -101,7 +101,7 @@ void model_begin_round(struct model *model)
 	drop_timelines(model);
 	add_timeline(model);
 	for (unsigned int i = 0; i < NET_MAX_HOSTS; i++)
-		model->copies[i].media_fault = model->forced[i] = false;
+		model->copies[i].media_fault = model->forced[i] = model->agreed[i] = false;
 }
 
 void model_promoting(struct model *model, unsigned int node, bool first, bool force)
@@ -111,6 +111,11 @@ void model_promoting(struct model *model, unsigned int node, bool first, bool fo
 	if (force && (first || !model->forced[node]))
 		model->forced_ns[node] = world_now(model->world);
 	model->forced[node] = force;
+}
+
+void model_agreed(struct model *model, unsigned int a, unsigned int b)
+{
+	model->agreed[a] = model->agreed[b] = true;
 }
 
 /* --- content ------------------------------------------------------------- */
@@ -282,6 +287,8 @@ void model_started(struct model *model, unsigned int node, const struct nl_resou
 	if (tl->forced)
 		waive(model, tl);
 	tl->promise = tl->commit = tl->may_commit = tl->flushed = tl->fork_seq;
+	for (unsigned int i = 0; i < model->nodes && model->agreed[node]; i++)
+		tl->peers[i].agreed = model->agreed[i] && i != node;
 	tl->running = true;
 }
 
@@ -349,6 +356,7 @@ void model_attached(struct model *model, unsigned int node, unsigned int peer_id
 	tl->peers[peer].live = true;
 	tl->peers[peer].held = false;
 	tl->peers[peer].acked = position;
+	tl->next_cut = position + 1;
 }
 
 void model_lost(struct model *model, unsigned int node, unsigned int peer_id)
@@ -394,6 +402,10 @@ void model_cut(struct model *model, unsigned int node, uint64_t first_seq, unsig
 
 	world_trace(model->world, "%s: frame %llu+%u commit %llu flushed %llu",
 		    model_node_name(node), ull(first_seq), nr_ops, ull(commit), ull(flushed));
+	if (first_seq != tl->next_cut)
+		fail(model, "a frame of %s begins at %llu, the one before ended at %llu",
+		     model_node_name(node), ull(first_seq), ull(tl->next_cut - 1));
+	tl->next_cut += nr_ops;
 	move_commit(model, tl);
 	if (commit > tl->may_commit)
 		fail(model, "a frame of %s says that %llu is committed, but only %llu is durable where it must be",

@@ -61,6 +61,7 @@ struct model_timeline {
 	uint64_t *completed[MODEL_MAX_VOLUMES];	/* per sector: highest completed seq, or 0 */
 	struct model_op *ops;
 	uint64_t nr_ops, room;
+	uint64_t next_cut;		/* the seq that the next frame begins with */
 	uint64_t promise;		/* seq that must survive any unforced promotion */
 	uint64_t commit;		/* the highest that a frame carried */
 	uint64_t may_commit;
@@ -71,6 +72,7 @@ struct model_timeline {
 	uint64_t waived;		/* a forced promotion left out what is beyond */
 	struct {
 		bool live, held;	/* required */
+		bool agreed;		/* held the same when this began, nothing being wrong */
 		uint64_t acked, promise;
 	} peers[NET_MAX_HOSTS];
 };
@@ -85,6 +87,9 @@ void model_begin_round(struct model *model);
  * one of them with --force.
  */
 void model_promoting(struct model *model, unsigned int node, bool first, bool force);
+
+/* Both say that they hold the same, and faults have stopped: one is mirrored to by the other. */
+void model_agreed(struct model *model, unsigned int a, unsigned int b);
 
 /* --- from the module ---------------------------------------------------- */
 void model_started(struct model *model, unsigned int node, const struct nl_resource *res);
