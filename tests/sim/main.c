@@ -28,6 +28,7 @@
 enum {
 	MAX_WORKERS = 64,
 	REPEAT_EVERY = 20,		/* 5 % of the runs are run twice */
+	RUN_LIMIT_S = 60,		/* of real time: hundreds of times what one takes */
 	LEAST_EVENTS = 2000,		/* of a run: a round more, where there are fewer */
 	PROGRESS_S = 10,
 	MAX_FAILURES = 5,
@@ -89,6 +90,13 @@ static void died(int number)
 	raise(number);
 }
 
+static void runs_on(int number)
+{
+	(void)number;
+	report(current_world, "one run takes more than a minute: something goes round and round");
+	_exit(1);
+}
+
 /* The digest of the run. */
 static uint64_t run_seed(uint64_t seed, uint64_t *events, uint64_t *simulated_s)
 {
@@ -99,10 +107,12 @@ static uint64_t run_seed(uint64_t seed, uint64_t *events, uint64_t *simulated_s)
 
 	current_seed = seed;
 	current_world = world;
+	alarm(RUN_LIMIT_S);
 	while (rounds || (!args.run.rounds && world_events(world) < LEAST_EVENTS)) {
 		cluster_round(cluster);
 		rounds -= rounds > 0;
 	}
+	alarm(0);
 	digest = world_digest(world);
 	*events = world_events(world);
 	*simulated_s = world_now(world) / SIM_S;
@@ -392,6 +402,7 @@ int main(int argc, char **argv)
 	world_report = report;
 	signal(SIGABRT, died);
 	signal(SIGSEGV, died);
+	signal(SIGALRM, runs_on);
 	/* The agent's JSON is the agent's memory; the order of keys must not vary. */
 	json_set_alloc_funcs(malloc, free);
 	json_object_seed(1);
