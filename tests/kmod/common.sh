@@ -8,10 +8,12 @@ KTOOL=$TOP/build/tests/ktool
 # shellcheck source=tests/common.sh
 . "$TOP/tests/common.sh"
 
+MODULE=$TOP/build/kmod/$(uname -r)/reprise.ko
+
 load_module() {
 	modprobe -q crc32c_intel || true
 	modprobe -q libcrc32c || true
-	insmod "$TOP/build/kmod/$(uname -r)/reprise.ko"
+	insmod "$MODULE"
 }
 
 # A disk in memory with a write cache.  null_disk NAME MiB [block size]

@@ -10,6 +10,7 @@
  *	ktool get NAME
  *	ktool freeze|resume NAME
  *	ktool fail OPERATION NAME DEVICE [key=value...]	ktool_fail.c
+ *	ktool cycle NAME DEVICE [key=value...]		ktool_cycle.c
  *
  * mirror applies every frame to IMAGE at once and acknowledges it; faults:
  * lie=ahead|back|crc|session (bad acknowledgements), silent=1 (none at all),
@@ -388,6 +389,11 @@ int main(int argc, char **argv)
 		nr_options = argc - 5;
 		return cmd_fail(argv[2], argv[3], argv[4]);
 	}
+	if (!strcmp(argv[1], "cycle") && argc >= 4) {
+		options = (const char **)argv + 4;
+		nr_options = argc - 4;
+		return cmd_cycle(argv[2], argv[3]);
+	}
 	options = (const char **)argv + 3;
 	nr_options = argc - 3;
 	if (!strcmp(argv[1], "stop"))
@@ -402,6 +408,6 @@ int main(int argc, char **argv)
 		return 0;
 	}
 usage:
-	fprintf(stderr, "usage: ktool start|stop|mirror|get|freeze|resume|fail NAME ...\n");
+	fprintf(stderr, "usage: ktool start|stop|mirror|get|freeze|resume|fail|cycle NAME ...\n");
 	return 2;
 }

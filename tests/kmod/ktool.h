@@ -27,5 +27,6 @@ int tcp_pair(int fd[2]);
 void serve(struct replica *r);
 
 int cmd_fail(const char *operation, const char *name, const char *device);
+int cmd_cycle(const char *name, const char *device);
 
 #endif
