@@ -16,9 +16,15 @@ cycle() {
 	"$KTOOL" cycle r "$backing" image="$work/image" module="$MODULE" cycles="$1"
 }
 
+# Without what caches have spare, or KASAN keeps back for a while after it was freed.
 slab_kib() {
+	local shrink
+
 	echo 3 >/proc/sys/vm/drop_caches
 	sleep 1
+	for shrink in /sys/kernel/slab/*/shrink; do
+		echo 1 >"$shrink"
+	done
 	awk '/^SUnreclaim:/ { print $2 }' /proc/meminfo
 }
 
