@@ -60,14 +60,38 @@ need_faults() {
 	echo 0 >/sys/kernel/debug/fail_page_alloc/min-order
 }
 
-# Which of an operation's allocations fail: all in the long run, else one in
-# $1, every day another (PART chooses).
-fault_share() {
-	[ -z "${REPRISE_LONG:-}" ] || { echo "part=0 parts=1"; return; }
-	echo "part=$((${PART:-$(date +%s) / 86400} % $1)) parts=$1"
+# fail_below START END: only allocations with code from START to END among their
+# callers can fail
+fail_below() {
+	local attr
+
+	for attr in failslab fail_page_alloc; do
+		echo "$1" >/sys/kernel/debug/$attr/require-start
+		echo "$2" >/sys/kernel/debug/$attr/require-end
+	done
 }
 
-# each_fails ONE-IN OPERATION NAME DEVICE [IMAGE]: in turn
+fail_anywhere() {
+	fail_below 0 0xffffffffffffffff
+}
+
+# Where a function of the kernel begins and ends, for fail_below. Not all of
+# kallsyms is read, which is in order: it would take the debug kernel a minute.
+range_of() {
+	awk -v name="$1" '
+		start && $1 != start { print "0x" start, "0x" $1; exit }
+		$3 == name { start = $1 }' /proc/kallsyms
+}
+
+# Which of an operation's allocations fail: all in the long run, else one in
+# $1, every day another (REPRISE_PART chooses).
+fault_share() {
+	[ -z "${REPRISE_LONG:-}" ] || { echo "part=0 parts=1"; return; }
+	echo "part=$((${REPRISE_PART:-$(date +%s) / 86400} % $1)) parts=$1"
+}
+
+# each_fails ONE-IN OPERATION NAME DEVICE [IMAGE]: in turn. IMAGE, what DEVICE is
+# of, or the module that takes its place are on a tmpfs.
 each_fails() {
 	local share
 

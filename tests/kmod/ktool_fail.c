@@ -9,11 +9,17 @@
  *
  * with a replica in the image that must end identical; only the Nth with
  * N mod K = I. "ktool fail load NAME FILE" is about the module itself.
+ *
+ * What fails must be the operation's own: a guest's root is reached by 9p, which
+ * gives up for ever when it has no memory for a request. So all that the tool
+ * may touch meanwhile is in memory: itself, by mlockall(), and the module's
+ * file, backing device and image, which the caller puts on a tmpfs.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,11 +28,18 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "ktool.h"
 
-enum { PEER = 2, BUFFER_BYTES = 1 << 20, ZERO_BYTES = 1 << 20, LEAF_BYTES = 32 << 20 };
+enum {
+	PEER = 2,
+	BUFFER_BYTES = 1 << 20,
+	ZERO_BYTES = 1 << 20,
+	LEAF_BYTES = 32 << 20,
+	STACK_BYTES = 256 << 10,
+};
 
 /* What can be seen of the resource, or, loading, of the module. */
 struct state {
@@ -44,6 +57,7 @@ struct rig {
 	const char *name, *device;
 	struct nl *nl;
 	struct nl_resource res;
+	int module;			/* its file, of the operation "load" */
 	int backing;			/* while the resource is stopped, else -1 */
 	int disk;			/* the volume, while there is I/O, else -1 */
 	int pair[2];			/* of the next session, or -1 */
@@ -77,12 +91,7 @@ static void complain(const struct rig *rig, const char *what, int err)
 
 static int run_load(struct rig *rig)
 {
-	int fd = open(rig->device, O_RDONLY | O_CLOEXEC), err = 0;
-
-	if (fd < 0 || syscall(SYS_finit_module, fd, "", 0))
-		err = -errno;
-	close(fd);
-	return err;
+	return syscall(SYS_finit_module, rig->module, "", 0) ? -errno : 0;
 }
 
 static int run_start(struct rig *rig)
@@ -516,6 +525,48 @@ static const struct operation *find_operation(const char *name)
 	die(name, ENOENT);
 }
 
+/* On a tmpfs, where reading it allocates nothing and asks nobody. */
+static int open_in_memory(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC);
+	struct statfs fs;
+
+	if (fd < 0 || fstatfs(fd, &fs))
+		die(path, errno);
+	if (fs.f_type != TMPFS_MAGIC) {
+		fprintf(stderr, "ktool: %s is not on a tmpfs\n", path);
+		exit(1);
+	}
+	return fd;
+}
+
+/* Nothing of this program has to be read, nor its stack to grow, from here on. */
+static void stay_in_memory(void)
+{
+	volatile char stack[STACK_BYTES];
+
+	if (mlockall(MCL_CURRENT | MCL_FUTURE))
+		die("mlockall", errno);
+	for (size_t i = 0; i < sizeof(stack); i += 4096)
+		stack[i] = 0;
+}
+
+static void set_up(struct rig *rig)
+{
+	if (!strcmp(rig->op->name, "load")) {
+		rig->module = open_in_memory(rig->device, O_RDONLY);
+		return;
+	}
+	rig->nl = connect_kernel();
+	rig->replica.session = 42;
+	memset(rig->replica.timeline, 0x17, sizeof(rig->replica.timeline));
+	rig->replica.image = open_in_memory(option("image", ""), O_RDWR);
+	rig->buffer = aligned_alloc(4096, BUFFER_BYTES);
+	rig->check = aligned_alloc(4096, BUFFER_BYTES);
+	if (!rig->buffer || !rig->check)
+		die("buffers", ENOMEM);
+}
+
 int cmd_fail(const char *operation, const char *name, const char *device)
 {
 	static struct rig rig = { .backing = -1, .disk = -1, .pair = { -1, -1 } };
@@ -525,17 +576,8 @@ int cmd_fail(const char *operation, const char *name, const char *device)
 	rig.op = find_operation(operation);
 	rig.name = name;
 	rig.device = device;
-	if (strcmp(operation, "load")) {
-		rig.nl = connect_kernel();
-		rig.replica.session = 42;
-		memset(rig.replica.timeline, 0x17, sizeof(rig.replica.timeline));
-		rig.replica.image = open(option("image", ""), O_RDWR | O_CLOEXEC);
-		rig.buffer = aligned_alloc(4096, BUFFER_BYTES);
-		rig.check = aligned_alloc(4096, BUFFER_BYTES);
-		if (rig.replica.image < 0 || !rig.buffer || !rig.check)
-			die("image", errno);
-	}
-	mlockall(MCL_CURRENT | MCL_FUTURE);
+	set_up(&rig);
+	stay_in_memory();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (rig.n = part ? part : parts; hit; rig.n += parts) {
 		hit = fail_one(&rig, &refused);

@@ -9,14 +9,28 @@
 
 need_faults
 ktap_print_header
-ktap_set_plan 11
+ktap_set_plan 12
 work=$(mktemp -d)
 image=$work/image
 truncate -s 64M "$image"
 backing=$(loop_disk fail 64)
 
-# Most of its allocations are the kernel's own, when it takes a module in.
-result "load" each_fails 100 load - "$TOP/build/kmod/$(uname -r)/reprise.ko"
+# Those that the kernel makes below the module's initialisation; there are some.
+load_own() {
+	local range
+
+	read -ra range <<<"$(range_of do_one_initcall)"
+	fail_below "${range[@]}"
+	each_fails 10 load - "$1" >"$work/own" || { cat "$work/own"; return 1; }
+	fail_anywhere
+	cat "$work/own"
+	grep -q "load: [1-9][0-9]* failed" "$work/own"
+}
+
+cp "$MODULE" "$work/"
+result "load" each_fails 100 load - "$work/reprise.ko"
+result "load, the module's own" load_own "$work/reprise.ko"
+rm "$work/reprise.ko"
 load_module || exit 1
 for operation in start set get list attach detach freeze resume stop force; do
 	result "$operation" each_fails 10 $operation r "$backing" "$image"

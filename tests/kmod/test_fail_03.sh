@@ -12,19 +12,13 @@ ktap_set_plan 4
 load_module || exit 1
 work=$(mktemp -d)
 
-# fail_between START END PERCENT: of the allocations with code from START to END
-# among their callers
-fail_between() {
-	local attr dir
+# fail_some PERCENT: of the allocations that can
+fail_some() {
+	local attr
 
 	for attr in failslab fail_page_alloc; do
-		dir=/sys/kernel/debug/$attr
-		# None while the range is half set: it would be everybody's.
-		echo 0 >$dir/probability
-		echo "$1" >$dir/require-start
-		echo "$2" >$dir/require-end
-		echo "-1" >$dir/times
-		echo "$3" >$dir/probability
+		echo "-1" >/sys/kernel/debug/$attr/times
+		echo "$1" >/sys/kernel/debug/$attr/probability
 	done
 }
 
@@ -33,11 +27,14 @@ storm() {
 
 	start=$(</sys/module/reprise/sections/.text)
 	size=$(awk '$1 == "reprise" { print $2 }' /proc/modules)
-	fail_between "$start" "$(printf '0x%x' $((start + size)))" 10
+	fail_below "$start" "$(printf '0x%x' $((start + size)))"
+	fail_some 10
 }
 
+# The range last: without one, they would be everybody's.
 calm() {
-	fail_between 0 0xffffffffffffffff 0
+	fail_some 0
+	fail_anywhere
 }
 
 load() {
@@ -59,7 +56,7 @@ for mode in 1 4; do
 	backing=$(loop_disk "storm$mode" 64)
 	dev=$("$KTOOL" start r 1 "$backing" durability=$mode) || exit 1
 	"$KTOOL" mirror r 2 "$work/image" >"$work/mirror" 2>&1 &
-	wait_for 10 "attached" grep attached "$work/mirror"
+	wait_for 60 "attached" grep attached "$work/mirror"
 	storm
 	result "mode $mode: load" load "$dev"
 	calm

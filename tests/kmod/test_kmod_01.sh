@@ -29,7 +29,7 @@ for mode in 1 2 3 4; do
 	backing=$(loop_disk "a$mode" 64)
 	dev=$("$KTOOL" start r 1 "$backing" durability=$mode frozen=1) || exit 1
 	"$KTOOL" mirror r 2 "$work/image" >"$work/mirror" 2>&1 &
-	for _ in $(seq 30); do grep -q attached "$work/mirror" && break; sleep 0.1; done
+	wait_for 60 "attached" grep attached "$work/mirror"
 	"$KTOOL" resume r
 	result "mode $mode: load and verify" load "$dev"
 	"$KTOOL" get r | sed 's/^/# /'
