@@ -1,25 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The cluster in the simulator: all kept seeds, then as many seeds of all
-# scenarios as fit into SIM_SECONDS. They are new with each commit, which
-# names the first, so that a commit that failed fails again; SIM_FIRST chooses.
+# scenarios as fit into SIM_SECONDS. They are new with each commit
+# (tests/seed names the first); SIM_FIRST chooses.
 # tests: time 900
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 seconds=${SIM_SECONDS:-300}
-
-first_of_commit()
-{
-	local commit
-
-	if commit=$(git rev-parse HEAD 2>/dev/null); then
-		echo $((16#${commit:0:8}))
-	else
-		od -An -N4 -tu4 /dev/urandom | tr -d ' '
-	fi
-}
-
-first=${SIM_FIRST:-$(first_of_commit)}
+first=${SIM_FIRST:-$(tests/seed)}
 jobs=$(nproc)
 failed=0 tests=0
 
