@@ -184,8 +184,11 @@ static struct greet *dial_data(struct peer *peer, uint64_t number, greet_done do
 
 void session_answered(struct node *node, struct peer *peer, const struct message_answer *answer)
 {
-	if (!node->primary || peer->session != PEER_SESSION_OFFERED ||
-	    answer->number != peer->session_number)
+	if (!node->primary || answer->number != peer->session_number)
+		return;
+	/* one that said yes may still fail to connect, and says so */
+	if (peer->session != PEER_SESSION_OFFERED &&
+	    (peer->session != PEER_SESSION_DIALING || answer->ok))
 		return;
 	if (!answer->ok) {
 		if (!strcmp(answer->code, "resync-needed"))
@@ -316,6 +319,8 @@ static void offer_greeted(void *ctx, const struct greet_result *result)
 	}
 	snprintf(node->session_text, sizeof(node->session_text),
 		 "the data connection to %s failed: %s", peer->name, result->why);
+	/* it may have overtaken the answer: then the primary did not expect it yet */
+	follow_answer(node, peer, WIRE_OFFER_ANSWER, node->offer_number, "io", node->session_text);
 	offer_forget(node);
 }
 

@@ -21,7 +21,8 @@
 #include "volume.h"
 
 enum {
-	FLUSH_INTERVAL_MS = 1000,	/* flushed never lags by more than this, ... */
+	FLUSH_INTERVAL_MS = 1000,
+	FLUSH_INTERVAL_MIN_MS = 25,
 	OPENERS_GRACE_MS = 1000,	/* udev closes what it opened within this */
 };
 
@@ -142,6 +143,18 @@ static int flush_volumes(struct reprise_resource *res)
 	return 0;
 }
 
+/*
+ * A replica whose log is full waits for flushed to move, and must not seem to
+ * hang meanwhile.
+ */
+static void queue_own_flush(struct reprise_resource *res)
+{
+	unsigned int ms = clamp_t(unsigned int, READ_ONCE(res->timeout_ms) / 4,
+				  FLUSH_INTERVAL_MIN_MS, FLUSH_INTERVAL_MS);
+
+	queue_delayed_work(reprise_wq, &res->flush_work, msecs_to_jiffies(ms));
+}
+
 /* Logs and maps must not wait for an application that never flushes. */
 static void own_flush_work(struct work_struct *work)
 {
@@ -150,7 +163,7 @@ static void own_flush_work(struct work_struct *work)
 
 	if (READ_ONCE(res->stream.flushed) < READ_ONCE(res->stream.local_seq))
 		flush_volumes(res);
-	queue_delayed_work(reprise_wq, &res->flush_work, msecs_to_jiffies(FLUSH_INTERVAL_MS));
+	queue_own_flush(res);
 }
 
 /* --- freeze ------------------------------------------------------------ */
@@ -441,7 +454,7 @@ int reprise_resource_start(struct net *net, const struct reprise_start *start, c
 		err = add_volumes(res);
 	if (err)
 		goto err_undo;
-	queue_delayed_work(reprise_wq, &res->flush_work, msecs_to_jiffies(FLUSH_INTERVAL_MS));
+	queue_own_flush(res);
 	mutex_unlock(&res->control);
 	reprise_netlink_event(res, REPRISE_EVENT_STARTED, 0, NULL, -1);
 	return 0;

@@ -17,7 +17,7 @@
 #include "module_impl.h"
 #include "wrap.h"
 
-enum { FLUSH_INTERVAL_MS = 1000 };
+enum { FLUSH_INTERVAL_MS = 1000, FLUSH_INTERVAL_MIN_MS = 25 };
 
 uint32_t module_no_memory_ppm;
 static struct world *memory_world;
@@ -99,13 +99,24 @@ static int flush_volumes(struct module *module)
 	return 0;
 }
 
+static void queue_own_flush(struct module *module)
+{
+	uint64_t ms = module->timeout_ms / 4;
+
+	if (ms < FLUSH_INTERVAL_MIN_MS)
+		ms = FLUSH_INTERVAL_MIN_MS;
+	if (ms > FLUSH_INTERVAL_MS)
+		ms = FLUSH_INTERVAL_MS;
+	event_after(module->host.world, &module->flush_work, ms * SIM_MS);
+}
+
 static void own_flush(struct event *event)
 {
 	struct module *module = sim_container(event, struct module, flush_work);
 
 	if (module->stream.flushed < module->stream.local_seq)
 		flush_volumes(module);
-	event_after(module->host.world, event, FLUSH_INTERVAL_MS * SIM_MS);
+	queue_own_flush(module);
 }
 
 /* --- waiting bios -------------------------------------------------------- */
@@ -292,7 +303,7 @@ static int m_start(void *ctx, const struct nl_resource *res)
 			start_volume(module, &res->volumes[i], process);
 		module->running = true;
 		model_started(module->host.model, module->host.number, res);
-		event_after(module->host.world, &module->flush_work, FLUSH_INTERVAL_MS * SIM_MS);
+		queue_own_flush(module);
 		module_event(module, REPRISE_EVENT_STARTED, 0, NULL, -1);
 	}
 	heap_switch(former);
