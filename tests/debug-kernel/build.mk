@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # The debug kernel, from the cache or made now, and the module for it.
-check-all check-debug: debug-kernel
+check check-all check-debug: debug-kernel
 
 debug-kernel: deps-quiet
 	REPRISE_BUILD=$(abspath $(BUILD)) tests/debug-kernel/build.sh

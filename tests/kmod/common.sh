@@ -84,10 +84,10 @@ range_of() {
 }
 
 # Which of an operation's allocations fail: all in the long run, else one in
-# $1, every day another (REPRISE_PART chooses).
+# $1 (REPRISE_PART chooses; the group gives another with each commit).
 fault_share() {
 	[ -z "${REPRISE_LONG:-}" ] || { echo "part=0 parts=1"; return; }
-	echo "part=$((${REPRISE_PART:-$(date +%s) / 86400} % $1)) parts=$1"
+	echo "part=$((${REPRISE_PART:-0} % $1)) parts=$1"
 }
 
 # each_fails ONE-IN OPERATION NAME DEVICE [IMAGE]: in turn. IMAGE, what DEVICE is
