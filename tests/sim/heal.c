@@ -242,6 +242,9 @@ static void end_primary(struct cluster *cluster, struct member *member)
 
 	cluster_run(cluster, 3 * SIM_S);
 	equal = mirrored(tl, peer);
+	/* A peer whose log is on a dead disk may be lost only now. */
+	if (any_fault(cluster))
+		resume_all(cluster);
 	check_ok(cluster, member, "demote", false);
 	if (tl->running)
 		return;

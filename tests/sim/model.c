@@ -210,6 +210,17 @@ bool model_is_superseded(struct model *model, const struct model_timeline *tl)
 	return false;
 }
 
+/*
+ * The administrator said, out of contact, that @new's node cannot become the
+ * primary, while he was promoting it.
+ */
+static bool was_forced_meanwhile(const struct model *model, const struct model_timeline *new,
+				 const struct model_timeline *tl)
+{
+	return !new->forced && tl->forced &&
+	       model->forced_ns[tl->node] > model->asked_ns[new->node];
+}
+
 /* Invariant 1. */
 static void check_promises(struct model *model, const struct model_timeline *new)
 {
@@ -217,7 +228,8 @@ static void check_promises(struct model *model, const struct model_timeline *new
 		const struct model_timeline *tl = model->timelines[i];
 		uint64_t until, promise = new->forced ? tl->peers[new->node].promise : tl->promise;
 
-		if (tl == new || tl->async_ever || model->copies[new->node].media_fault)
+		if (tl == new || tl->async_ever || model->copies[new->node].media_fault ||
+		    was_forced_meanwhile(model, new, tl))
 			continue;
 		if (promise > tl->waived)
 			promise = tl->waived;
@@ -244,24 +256,14 @@ static void waive(struct model *model, const struct model_timeline *new)
 	}
 }
 
-/*
- * The administrator said, out of contact, that @new's node cannot become the
- * primary, while he was promoting it.
- */
-static bool was_forced_meanwhile(const struct model *model, const struct model_timeline *new,
-				 const struct model_timeline *tl)
-{
-	return tl->forced && model->forced_ns[tl->node] > model->asked_ns[new->node];
-}
-
 /* Invariant 4. */
 static void check_only_writer(struct model *model, const struct model_timeline *new)
 {
 	for (unsigned int i = 0; i < model->nr_timelines; i++) {
 		const struct model_timeline *tl = model->timelines[i];
 
-		if (tl != new && tl->running && !new->forced &&
-		    !was_forced_meanwhile(model, new, tl))
+		if (tl != new && tl->running && !was_forced_meanwhile(model, new, tl) &&
+		    !new->forced)
 			fail(model, "%s becomes primary, unforced, while %s is",
 			     model_node_name(new->node), model_node_name(tl->node));
 	}
