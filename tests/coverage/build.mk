@@ -12,21 +12,23 @@ $(BUILD)/cov/obj/%.o: %.c $(BUILD)/kselftest/.done
 # The module's pure files, on the stubs of tests/kpure.
 $(BUILD)/cov/kpure/%.o: %.c $(BUILD)/kselftest/.done
 	@mkdir -p $(dir $@)
-	$(CC) -Itests/kpure/include -I$(BUILD)/linux-tools/tools/include -Ikmod $(COV_CFLAGS) \
+	$(CC) -Itests/kpure/include -I$(BUILD)/linux-tools/tools/include -Ikmod -I. $(COV_CFLAGS) \
 		-MMD -MP -c $< -o $@
 
 $(BUILD)/cov/rbtree.o: $(BUILD)/kselftest/.done
 	@mkdir -p $(dir $@)
 	$(CC) -I$(BUILD)/linux-tools/tools/include -c $(BUILD)/linux-tools/tools/lib/rbtree.c -o $@
 
-$(BUILD)/cov/libreprise.a: $(call cov-obj,$(AGENT_SRC) $(addprefix tests/unit/env_,mem.c model.c kernel.c))
+$(BUILD)/cov/libreprise.a: $(call cov-obj,$(AGENT_SRC) \
+		$(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c)))
 	rm -f $@
 	$(AR) rcs $@ $^
 
-COV_KPURE := $(addprefix $(BUILD)/cov/,test_ack test_dirty test_stream)
+COV_KPURE := $(addprefix $(BUILD)/cov/,test_ack test_dirty test_frame test_stream)
 $(COV_KPURE): $(BUILD)/cov/test_%: \
 		$(BUILD)/cov/kpure/tests/kpure/test_%.o \
-		$(addprefix $(BUILD)/cov/kpure/kmod/,stream.o frame.o dirty.o) $(BUILD)/cov/rbtree.o
+		$(addprefix $(BUILD)/cov/kpure/,kmod/stream.o kmod/frame.o kmod/dirty.o \
+			tests/checker/crc.o) $(BUILD)/cov/rbtree.o
 	$(CC) --coverage -o $@ $^
 
 $(BUILD)/cov/test_%: $(BUILD)/cov/obj/tests/unit/test_%.o $(BUILD)/cov/obj/tests/coverage/exit.o \

@@ -474,6 +474,7 @@ TEST_F(pair, two_branches_without_writes)
 	self->a.nr_timelines = self->b.nr_timelines = 2;
 	self->a.position = self->b.position = 5;
 	EXPECT_EQ(MEET_B, meet(&self->a, &self->b).side);
+	EXPECT_EQ(MEET_A, meet(&self->b, &self->a).side);
 	self->b.primary = true;
 	EXPECT_EQ(MEET_A, meet(&self->a, &self->b).side);
 	self->b.primary = false;
