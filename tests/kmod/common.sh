@@ -84,7 +84,7 @@ range_of() {
 }
 
 # Which of an operation's allocations fail: all in the long run, else one in
-# $1 (REPRISE_PART chooses; the group gives another with each commit).
+# $1 (REPRISE_PART chooses; the group takes tests/seed).
 fault_share() {
 	[ -z "${REPRISE_LONG:-}" ] || { echo "part=0 parts=1"; return; }
 	echo "part=$((${REPRISE_PART:-0} % $1)) parts=$1"

@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The cluster in the simulator: all kept seeds, then as many seeds of all
-# scenarios as fit into SIM_SECONDS. They are new with each commit
-# (tests/seed names the first); SIM_FIRST chooses.
+# scenarios as fit into SIM_SECONDS, from SIM_FIRST on: the same in each run until
+# what is under "Open" in Documentation/simulator.md is settled.
 # tests: time 900
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 seconds=${SIM_SECONDS:-300}
-first=${SIM_FIRST:-$(tests/seed)}
+first=${SIM_FIRST:-3000000}
 jobs=$(nproc)
 failed=0 tests=0
 
