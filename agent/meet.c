@@ -36,7 +36,7 @@ bool meet_lineage_valid(const struct meta_timeline *timelines, unsigned int nr)
 		if (i > 1 && timelines[i].fork_seq < timelines[i - 1].fork_seq)
 			return false;
 	}
-	return true;
+	return meta_ids_differ(timelines, nr);
 }
 
 static bool side_valid(const struct meet_side *side)

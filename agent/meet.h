@@ -101,7 +101,7 @@ struct meet_decision {
 
 struct meet_decision meet(const struct meet_side *a, const struct meet_side *b);
 
-/* Does each entry name its predecessor as parent, with rising generations? */
+/* Does each entry name its predecessor as parent, with rising generations, and an id of its own? */
 bool meet_lineage_valid(const struct meta_timeline *timelines, unsigned int nr);
 
 /*

@@ -223,6 +223,17 @@ static const char *decode_timeline(const struct reprise_meta_timeline *disk,
 	return NULL;
 }
 
+bool meta_ids_differ(const struct meta_timeline *timelines, unsigned int nr)
+{
+	for (unsigned int i = 1; i < nr; i++) {
+		for (unsigned int j = 0; j < i; j++) {
+			if (!memcmp(timelines[i].id, timelines[j].id, REPRISE_ID_BYTES))
+				return false;
+		}
+	}
+	return true;
+}
+
 static const char *check_lineage(const struct meta *meta)
 {
 	unsigned int i;
@@ -238,6 +249,8 @@ static const char *check_lineage(const struct meta *meta)
 		if (new->fork_seq < old->fork_seq)
 			return "a timeline forks before its parent began";
 	}
+	if (!meta_ids_differ(meta->timelines, meta->nr_timelines))
+		return "two timelines have one id";
 	return NULL;
 }
 

@@ -84,6 +84,8 @@ int meta_choose(const void *copy0, const void *copy1, struct meta *meta,
 		struct meta_volume *volume, const char **why);
 
 const struct meta_timeline *meta_current(const struct meta *meta);	/* NULL: blank */
+/* Does no id stand for two of them? */
+bool meta_ids_differ(const struct meta_timeline *timelines, unsigned int nr);
 const struct meta_timeline *meta_find(const struct meta *meta, const uint8_t *id);
 /*
  * Is (@id, @seq) a point on the history that ends in the current timeline?

@@ -350,7 +350,8 @@ static bool may_enter(const struct replica *replica, const struct replica_call *
 	       state->applied == state->durable &&
 	       call->timeline.fork_seq == state->durable &&
 	       call->timeline.generation > current->generation &&
-	       !memcmp(call->timeline.parent, current->id, REPRISE_ID_BYTES);
+	       !memcmp(call->timeline.parent, current->id, REPRISE_ID_BYTES) &&
+	       !meta_find(&replica->meta, call->timeline.id);
 }
 
 static void call_enter(struct replica *replica, struct replica_call *call)

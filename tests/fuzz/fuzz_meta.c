@@ -75,6 +75,7 @@ static void next_record(const struct decoded *d, union record *next)
 {
 	struct decoded n = *d, got;
 	const struct meta_timeline *old = meta_current(&d->meta);
+	unsigned int nr = 0;
 
 	n.meta.number++;
 	if (old && old->generation < UINT64_MAX) {
@@ -83,7 +84,10 @@ static void next_record(const struct decoded *d, union record *next)
 			.kind = REPRISE_FORK_CLEAN, .opener = 1,
 		};
 
-		memset(timeline.id, 0xab, sizeof(timeline.id));
+		/* an id that no other has: as a number, the first that is free */
+		do
+			timeline.id[nr++ / UINT8_MAX]++;
+		while (meta_find(&d->meta, timeline.id));
 		memcpy(timeline.parent, old->id, sizeof(timeline.parent));
 		meta_add_timeline(&n.meta, &timeline);
 	}

@@ -425,6 +425,10 @@ TEST_F(pair, lineage_that_contradicts_itself_is_refused)
 	EXPECT_EQ(MEET_INCONSISTENT, meet(&self->a, &self->b).reason);
 	self->b_lines[1] = timeline(9, 0, 0, 5, REPRISE_FORK_CLEAN);
 	EXPECT_EQ(MEET_INCONSISTENT, meet(&self->a, &self->b).reason);
+	self->b_lines[1] = timeline(9, 0, 1, 5, REPRISE_FORK_CLEAN);
+	self->b_lines[2] = timeline(9, 9, 2, 5, REPRISE_FORK_CLEAN);
+	self->b.nr_timelines = 3;
+	EXPECT_EQ(MEET_INCONSISTENT, meet(&self->a, &self->b).reason);
 	self->b.nr_timelines = 1;
 	self->b_lines[0].opener = 0;
 	self->b_lines[0].kind = REPRISE_FORK_CRASH;

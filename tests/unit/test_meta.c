@@ -147,6 +147,7 @@ TEST_F(meta, contradictions_are_refused)
 	EXPECT_REFUSED(meta->timelines[1].kind = 5);
 	EXPECT_REFUSED(meta->timelines[1].opener = 17);
 	EXPECT_REFUSED(memset(meta->timelines[1].id, 0, 16));
+	EXPECT_REFUSED(memcpy(meta->timelines[2].id, meta->timelines[1].id, 16));
 	EXPECT_REFUSED(self->volume.number = 16);
 	EXPECT_REFUSED(self->volume.size_sectors = 0);
 	EXPECT_REFUSED(self->volume.size_sectors = 4001);

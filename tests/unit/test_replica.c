@@ -807,14 +807,28 @@ static bool crashes_first(struct model *model)
 	return true;
 }
 
+static void refuses_to_enter(struct model *model, const struct meta_timeline *timeline)
+{
+	replica_enter(model->replica, timeline, REPRISE_STORE_CLEAN, model_done, model);
+	CHECK(model_wait(model) == -EINVAL);
+}
+
 /* Its content is not that of its parent: nobody enters it as it is. */
 static void refuses_crash_fork(struct model *model)
 {
 	struct meta_timeline fork = model->timeline;
 
 	fork.kind = REPRISE_FORK_CRASH;
-	replica_enter(model->replica, &fork, REPRISE_STORE_CLEAN, model_done, model);
-	CHECK(model_wait(model) == -EINVAL);
+	refuses_to_enter(model, &fork);
+}
+
+/* An id stands for one timeline; the record with two would not be read again. */
+static void refuses_known_id(struct model *model)
+{
+	struct meta_timeline again = model->timeline;
+
+	memcpy(again.id, again.parent, sizeof(again.id));
+	refuses_to_enter(model, &again);
 }
 
 /* Follow another primary's timeline, crashing anywhere; in the end it is followed. */
@@ -840,6 +854,7 @@ static void follow(struct model *model)
 		model->timeline = old;
 		model_new_timeline(model, state->durable);
 		refuses_crash_fork(model);
+		refuses_known_id(model);
 		replica_enter(model->replica, &model->timeline, REPRISE_STORE_CLEAN, model_done,
 			      model);
 		if (!crashes_first(model))
