@@ -21,8 +21,6 @@
 #include "volume.h"
 
 enum {
-	FLUSH_INTERVAL_MS = 1000,
-	FLUSH_INTERVAL_MIN_MS = 25,
 	OPENERS_GRACE_MS = 1000,	/* udev closes what it opened within this */
 };
 
@@ -143,14 +141,9 @@ static int flush_volumes(struct reprise_resource *res)
 	return 0;
 }
 
-/*
- * A replica whose log is full waits for flushed to move, and must not seem to
- * hang meanwhile.
- */
 static void queue_own_flush(struct reprise_resource *res)
 {
-	unsigned int ms = clamp_t(unsigned int, READ_ONCE(res->timeout_ms) / 4,
-				  FLUSH_INTERVAL_MIN_MS, FLUSH_INTERVAL_MS);
+	unsigned int ms = reprise_stream_flush_interval_ms(READ_ONCE(res->timeout_ms));
 
 	queue_delayed_work(reprise_wq, &res->flush_work, msecs_to_jiffies(ms));
 }

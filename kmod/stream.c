@@ -234,6 +234,41 @@ static void mark_absent(struct reprise_stream *s, const struct reprise_op *op)
 	}
 }
 
+/*
+ * A disk that fails a flush may have dropped what it had taken, and say yes to
+ * the flushes beside it, and to the next one.  So all that are under way fail
+ * with it, alone or before a write.  Return whether there are any.
+ */
+static bool fail_flushes(struct reprise_stream *s, u16 volume, int error)
+{
+	struct reprise_flush *flush;
+	struct reprise_op *op;
+	bool any = false;
+
+	list_for_each_entry(flush, &s->flushes, link) {
+		if (flush->volume != volume || flush->local_done)
+			continue;
+		flush->error = error;
+		any = true;
+	}
+	list_for_each_entry(op, &s->ops, link) {
+		if (op->volume != volume || !op->inflight || !(op->flags & REPRISE_OP_FUA))
+			continue;
+		op->error = error;
+		any = true;
+	}
+	return any;
+}
+
+/* What a flush that nobody had asked for has left for the next one. */
+static int take_flush_error(struct reprise_stream *s, u16 volume)
+{
+	int error = s->flush_error[volume];
+
+	s->flush_error[volume] = 0;
+	return error;
+}
+
 /**
  * reprise_stream_submit - stamp an operation and put it in flight
  * @op: the submitter's part filled in; sectors is not 0
@@ -254,7 +289,7 @@ void reprise_stream_submit(struct reprise_stream *s, struct reprise_op *op,
 	op->blockers = 0;
 	op->inflight = true;
 	op->completed = false;
-	op->error = 0;
+	op->error = op->flags & REPRISE_OP_FUA ? take_flush_error(s, op->volume) : 0;
 
 	for (other = inflight_tree_iter_first(root, op->start, op->last); other;
 	     other = inflight_tree_iter_next(other, op->start, op->last))
@@ -299,6 +334,8 @@ void reprise_stream_local_done(struct reprise_stream *s, struct reprise_op *op, 
 	op->inflight = false;
 	if (error && !op->error)
 		op->error = error;
+	if (error && op->flags & REPRISE_OP_FUA)
+		fail_flushes(s, op->volume, error);
 	unblock(s, op, act);
 	while (s->local_at != &s->ops && !op_at(s->local_at)->inflight) {
 		s->local_seq = op_at(s->local_at)->seq;
@@ -320,7 +357,7 @@ void reprise_stream_flush(struct reprise_stream *s, struct reprise_flush *flush)
 	flush->seq = reprise_stream_last_seq(s);
 	flush->local_seq = s->local_seq;
 	flush->local_done = false;
-	flush->error = 0;
+	flush->error = take_flush_error(s, flush->volume);
 	list_add_tail(&flush->link, &s->flushes);
 }
 
@@ -330,12 +367,10 @@ void reprise_stream_flush(struct reprise_stream *s, struct reprise_flush *flush)
 void reprise_stream_flush_done(struct reprise_stream *s, struct reprise_flush *flush, int error,
 			       struct reprise_actions *act)
 {
-	if (!error)
-		error = s->flush_error[flush->volume];
-	s->flush_error[flush->volume] = 0;
+	if (error)
+		fail_flushes(s, flush->volume, error);
 	flush->local_done = true;
-	flush->error = error;
-	if (!error)
+	if (!flush->error)
 		reprise_stream_volume_flushed(s, flush->volume, flush->local_seq, act);
 	else
 		settle(s, act);
@@ -363,12 +398,24 @@ void reprise_stream_volume_flushed(struct reprise_stream *s, u16 volume, u64 seq
 /**
  * reprise_stream_volume_flush_failed - a flush that nobody had asked for failed
  *
- * The disk may have dropped what it had taken, and say yes to the next flush:
- * the next one that somebody asks for must not end well.
+ * Somebody must be told: those whose flush is under way, or who asks next.
  */
 void reprise_stream_volume_flush_failed(struct reprise_stream *s, u16 volume, int error)
 {
-	s->flush_error[volume] = error;
+	if (!fail_flushes(s, volume, error))
+		s->flush_error[volume] = error;
+}
+
+/**
+ * reprise_stream_flush_interval_ms - how often to flush unasked
+ * @timeout_ms: how long a peer may make no progress
+ *
+ * A replica whose log is full waits for flushed to move, and must not seem to
+ * hang meanwhile.
+ */
+unsigned int reprise_stream_flush_interval_ms(unsigned int timeout_ms)
+{
+	return min(max(timeout_ms / 4, 25U), 1000U);
 }
 
 struct reprise_stream_peer *reprise_stream_peer(struct reprise_stream *s, u16 node)

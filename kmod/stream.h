@@ -140,6 +140,7 @@ void reprise_stream_flush_done(struct reprise_stream *s, struct reprise_flush *f
 void reprise_stream_volume_flushed(struct reprise_stream *s, u16 volume, u64 seq,
 				   struct reprise_actions *act);
 void reprise_stream_volume_flush_failed(struct reprise_stream *s, u16 volume, int error);
+unsigned int reprise_stream_flush_interval_ms(unsigned int timeout_ms);
 
 struct reprise_stream_peer *reprise_stream_peer(struct reprise_stream *s, u16 node);
 int reprise_stream_add_peer(struct reprise_stream *s, u16 node);

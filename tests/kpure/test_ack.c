@@ -210,6 +210,64 @@ static void own_flush_fails(void)
 	reprise_stream_exit(&s);
 }
 
+/* What else is under way on that volume may have lost the same writes. */
+static void flushes_fail_together(void)
+{
+	struct reprise_flush done = { .volume = 0 }, failed = { .volume = 0 },
+			     beside = { .volume = 0 }, other = { .volume = 1 };
+
+	begin(8);
+	reprise_stream_flush(&s, &done);
+	reprise_stream_flush_done(&s, &done, 0, &a);
+	reprise_stream_flush(&s, &failed);
+	reprise_stream_flush(&s, &beside);
+	reprise_stream_flush(&s, &other);
+	reprise_stream_flush_done(&s, &failed, -EIO, &a);
+	reprise_stream_flush_done(&s, &beside, 0, &a);
+	reprise_stream_flush_done(&s, &other, 0, &a);
+	must(!done.error && failed.error == -EIO && beside.error == -EIO && !other.error);
+	reprise_stream_flush(&s, &done);
+	reprise_stream_flush(&s, &beside);
+	reprise_stream_volume_flush_failed(&s, 0, -EIO);
+	reprise_stream_flush_done(&s, &done, 0, &a);
+	reprise_stream_flush_done(&s, &beside, 0, &a);
+	must(done.error == -EIO && beside.error == -EIO);
+	/* It was told. */
+	reprise_stream_flush(&s, &done);
+	reprise_stream_flush_done(&s, &done, 0, &a);
+	must(!done.error);
+	reprise_stream_exit(&s);
+}
+
+/* Nor may a write that asks for a flush before it say yes then. */
+static void writes_fail_with_flushes(void)
+{
+	int i;
+
+	begin(8);
+	ops[1].flags = ops[2].flags = ops[3].flags = REPRISE_OP_FUA;
+	reprise_stream_submit(&s, &ops[0], &a);
+	reprise_stream_submit(&s, &ops[1], &a);
+	reprise_stream_volume_flush_failed(&s, 0, -EIO);
+	reprise_stream_local_done(&s, &ops[0], 0, &a);
+	reprise_stream_local_done(&s, &ops[1], 0, &a);
+	must(!ops[0].error && ops[1].error == -EIO);
+	reprise_stream_volume_flush_failed(&s, 0, -EIO);
+	for (i = 2; i < 4; i++) {
+		reprise_stream_submit(&s, &ops[i], &a);
+		reprise_stream_local_done(&s, &ops[i], 0, &a);
+		must(ops[i].error == (i == 2 ? -EIO : 0));
+	}
+	reprise_stream_exit(&s);
+}
+
+static void own_flushes_come_in_time(void)
+{
+	must(reprise_stream_flush_interval_ms(10) == 25);
+	must(reprise_stream_flush_interval_ms(400) == 100);
+	must(reprise_stream_flush_interval_ms(60000) == 1000);
+}
+
 /* Four of the largest writes are more than a frame may have, with its header. */
 static void large_writes(void)
 {
@@ -238,6 +296,9 @@ int main(void)
 		{ "positions that are impossible", impossible_positions },
 		{ "errors of the local disk", local_errors },
 		{ "a flush of our own that fails", own_flush_fails },
+		{ "flushes beside one that fails", flushes_fail_together },
+		{ "writes that ask for a flush that fails", writes_fail_with_flushes },
+		{ "how often flushes come unasked", own_flushes_come_in_time },
 		{ "frames are full by bytes, too", large_writes },
 	};
 	const unsigned int nr = sizeof(tests) / sizeof(tests[0]);

@@ -127,8 +127,8 @@ static bool written(const struct model_timeline *tl, unsigned int volume, uint64
 }
 
 /*
- * A local write there has failed, or a flush of it: which of the two contents
- * is there is not known.  Nobody may call such a copy clean.
+ * A local write there has failed: which of the two contents is there is not
+ * known.  Nobody may call such a copy clean.
  */
 static bool has_failed(const struct model_timeline *tl, unsigned int volume, uint64_t sector)
 {
@@ -180,8 +180,11 @@ static bool is_durable(const struct model_timeline *tl, uint64_t seq)
 
 	if (op->failed)
 		return false;
-	return (seq <= tl->flushed && !op->unsure) ||
-	       (op->done && (op->fua || op->done_order <= tl->flush_order[op->volume]));
+	if (op->done && op->fua)
+		return true;
+	return !op->unsure &&
+	       (seq <= tl->flushed ||
+		(op->done && op->done_order <= tl->flush_order[op->volume]));
 }
 
 /* The least content that a primary's own disk must hold: what was flushed there. */

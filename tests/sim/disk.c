@@ -241,16 +241,22 @@ static void forget_until(struct disk *disk, uint64_t stamp)
 	disk->cache_end = at;
 }
 
-int disk_flush_now(struct disk *disk)
+static int flush(struct disk *disk, uint64_t stamp)
 {
 	if (disk->broken)
 		return -EIO;
 	if (world_chance(disk->world, disk->faults.flush_error_ppm)) {
-		forget_until(disk, disk->stamp);
+		world_trace(disk->world, "%s: a flush fails", disk->name);
+		forget_until(disk, stamp);
 		return -EIO;
 	}
-	flush_until(disk, disk->stamp);
+	flush_until(disk, stamp);
 	return 0;
+}
+
+int disk_flush_now(struct disk *disk)
+{
+	return flush(disk, disk->stamp);
 }
 
 /* --- opening ------------------------------------------------------------- */
@@ -381,7 +387,7 @@ static bool fails(struct disk *disk, const struct disk_io *io)
 	if (disk->broken)
 		return true;
 	return world_chance(disk->world, io->op == ENV_READ ? f->read_error_ppm :
-			    io->op == ENV_FLUSH ? f->flush_error_ppm : f->write_error_ppm);
+							      f->write_error_ppm);
 }
 
 static void check_unchanged(struct disk *disk, const struct disk_io *io)
@@ -408,28 +414,22 @@ static void read_into(struct disk *disk, const struct disk_io *io)
 
 static ssize_t carry_out(struct disk *disk, struct disk_io *io)
 {
+	if (io->op == ENV_FLUSH)
+		return flush(disk, io->stamp);
 	if (io->op == ENV_WRITE)
 		check_unchanged(disk, io);
 	if (fails(disk, io)) {
-		world_trace(disk->world, "%s: %s at %llu fails", disk->name,
-			    io->op == ENV_READ ? "a read" : io->op == ENV_FLUSH ? "a flush" :
-			    "a write", (unsigned long long)io->offset);
+		world_trace(disk->world, "%s: a %s at %llu fails", disk->name,
+			    io->op == ENV_READ ? "read" : "write",
+			    (unsigned long long)io->offset);
 		if (changes(io) && !disk->broken)
 			apply_torn(disk, io);
-		if (io->op == ENV_FLUSH && !disk->broken)
-			forget_until(disk, io->stamp);
 		return -EIO;
 	}
-	switch (io->op) {
-	case ENV_READ:
+	if (io->op == ENV_READ)
 		read_into(disk, io);
-		break;
-	case ENV_FLUSH:
-		flush_until(disk, io->stamp);
-		return 0;
-	default:
+	else
 		apply(disk, io);
-	}
 	return io->bytes;
 }
 

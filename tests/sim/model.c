@@ -453,18 +453,37 @@ void model_stamped(struct model *model, unsigned int node, struct bio *bio, uint
 }
 
 /* What no flush has covered may be gone, whatever a later one says. */
-static void flush_failed(struct model_timeline *tl, unsigned int volume, bool known)
+static void flush_failed(struct model *model, struct model_timeline *tl, unsigned int volume)
 {
+	uint64_t now = ++model->completions;
+
 	for (uint64_t i = 0; i < tl->nr_ops; i++) {
 		struct model_op *op = &tl->ops[i];
 
-		if (op->volume != volume || op->fua ||
-		    (op->done && op->done_order <= tl->flush_order[volume]))
-			continue;
-		op->unsure = true;
-		op->failed |= known;
+		if (op->volume == volume && !op->fua && !op->unsure &&
+		    !(op->done && op->done_order <= tl->disk_order[volume]))
+			op->unsure = now;
 	}
 	tl->io_error = true;
+}
+
+uint64_t model_disk_flush(struct model *model)
+{
+	return model->completions;
+}
+
+void model_disk_flushed(struct model *model, unsigned int node, unsigned int volume,
+			uint64_t order, bool failed)
+{
+	struct model_timeline *tl = model_running(model, node);
+
+	if (failed) {
+		world_trace(model->world, "%s: the disk of volume %u has failed a flush",
+			    model_node_name(node), volume);
+		flush_failed(model, tl, volume);
+	} else if (order > tl->disk_order[volume]) {
+		tl->disk_order[volume] = order;
+	}
 }
 
 void model_local_error(struct model *model, unsigned int node, uint64_t seq)
@@ -477,14 +496,7 @@ void model_local_error(struct model *model, unsigned int node, uint64_t seq)
 	tl->io_error = true;
 	/* On a disk without FUA that may have been the flush after it. */
 	if (op->fua)
-		flush_failed(tl, op->volume, true);
-}
-
-void model_own_flush_failed(struct model *model, unsigned int node, unsigned int volume)
-{
-	world_trace(model->world, "%s: its own flush of volume %u fails", model_node_name(node),
-		    volume);
-	flush_failed(model_running(model, node), volume, false);
+		flush_failed(model, tl, op->volume);
 }
 
 /* Something up to @seq completed as durable: so it must be, and stay. */
@@ -514,6 +526,20 @@ static void note_completed(struct model_timeline *tl, const struct model_op *op,
 			tl->completed[op->volume][op->sector + s] = seq;
 }
 
+/* No flush may say yes while another one may have lost what it is for. */
+static void check_told(struct model *model, const struct model_timeline *tl,
+		       const struct bio *bio)
+{
+	for (uint64_t i = 0; i < tl->nr_ops; i++) {
+		const struct model_op *op = &tl->ops[i];
+
+		if (op->volume == bio->volume && op->done && op->done_order <= bio->order &&
+		    op->unsure > bio->order)
+			fail(model, "a flush of volume %u of %s is done, but another one has failed meanwhile, with %llu",
+			     bio->volume, model_node_name(tl->node), ull(tl->fork_seq + 1 + i));
+	}
+}
+
 void model_write_done(struct model *model, struct model_timeline *tl, const struct bio *bio,
 		      int error)
 {
@@ -532,6 +558,8 @@ void model_write_done(struct model *model, struct model_timeline *tl, const stru
 		    error ? " with an error" : "");
 	if (error)
 		return;
+	if (bio->fua)
+		check_told(model, tl, bio);
 	note_completed(tl, op, bio->seq);
 	if (tl->durability == REPRISE_DURABILITY_WRITE || bio->fua)
 		promise(model, tl, bio->seq, "write");
@@ -552,10 +580,9 @@ void model_flush_done(struct model *model, const struct model_flush *flush, cons
 	world_trace(model->world, "%s: flush of volume %u up to %llu done%s",
 		    model_node_name(tl->node), bio->volume, ull(flush->seq),
 		    error ? " with an error" : "");
-	if (error) {
-		flush_failed(tl, bio->volume, true);
+	if (error)
 		return;
-	}
+	check_told(model, tl, bio);
 	if (flush->order > tl->flush_order[bio->volume])
 		tl->flush_order[bio->volume] = flush->order;
 	promise(model, tl, flush->seq, "flush");

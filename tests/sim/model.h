@@ -40,8 +40,8 @@ struct model_op {
 	uint32_t version;		/* 0: zeroes */
 	uint16_t volume;
 	bool zeroes, fua, done;
-	bool failed;			/* it, or a flush of it, and the load knows */
-	bool unsure;			/* a flush failed that the load did not ask for */
+	bool failed;			/* the load knows */
+	uint64_t unsure;		/* among completions: a flush of it failed; 0: none */
 	uint64_t done_order;		/* among completions */
 	uint64_t sector;
 	uint32_t sectors;
@@ -67,6 +67,7 @@ struct model_timeline {
 	uint64_t may_commit;
 	uint64_t flushed;		/* the highest that a frame carried */
 	uint64_t flush_order[MODEL_MAX_VOLUMES];	/* completions that a flush has covered */
+	uint64_t disk_order[MODEL_MAX_VOLUMES];		/* ... of the disk, told or not */
 	bool async_ever, io_error;
 	uint64_t excused;		/* submitted before the mode was last changed */
 	uint64_t waived;		/* a forced promotion left out what is beyond */
@@ -100,8 +101,10 @@ void model_set(struct model *model, unsigned int node, enum reprise_durability d
 void model_stamped(struct model *model, unsigned int node, struct bio *bio, uint64_t seq);
 /* The local copy of @seq could not be written. */
 void model_local_error(struct model *model, unsigned int node, uint64_t seq);
-/* A flush of the module's own has failed. */
-void model_own_flush_failed(struct model *model, unsigned int node, unsigned int volume);
+/* A flush goes to a primary's disk; to be kept until it has ended there. */
+uint64_t model_disk_flush(struct model *model);
+void model_disk_flushed(struct model *model, unsigned int node, unsigned int volume,
+			uint64_t order, bool failed);
 void model_attached(struct model *model, unsigned int node, unsigned int peer_id,
 		    uint64_t position);
 void model_lost(struct model *model, unsigned int node, unsigned int peer_id);

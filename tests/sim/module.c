@@ -17,7 +17,6 @@
 #include "module_impl.h"
 #include "wrap.h"
 
-enum { FLUSH_INTERVAL_MS = 1000, FLUSH_INTERVAL_MIN_MS = 25 };
 
 uint32_t module_no_memory_ppm;
 static struct world *memory_world;
@@ -78,17 +77,18 @@ void module_act(struct module *module, struct reprise_actions *act)
 static int flush_volumes(struct module *module)
 {
 	struct reprise_actions act;
-	uint64_t seq;
+	uint64_t seq, order;
 	int err;
 
 	for (unsigned int i = 0; i < REPRISE_MAX_VOLUMES; i++) {
 		if (!module->volumes[i].used)
 			continue;
 		seq = module->stream.local_seq;
+		order = model_disk_flush(module->host.model);
 		err = disk_flush_now(module->volumes[i].file->disk);
+		model_disk_flushed(module->host.model, module->host.number, i, order, err);
 		if (err) {
 			module_io_error(module, &module->volumes[i], true);
-			model_own_flush_failed(module->host.model, module->host.number, i);
 			reprise_stream_volume_flush_failed(&module->stream, i, err);
 			return err;
 		}
@@ -101,12 +101,8 @@ static int flush_volumes(struct module *module)
 
 static void queue_own_flush(struct module *module)
 {
-	uint64_t ms = module->timeout_ms / 4;
+	uint64_t ms = reprise_stream_flush_interval_ms(module->timeout_ms);
 
-	if (ms < FLUSH_INTERVAL_MIN_MS)
-		ms = FLUSH_INTERVAL_MIN_MS;
-	if (ms > FLUSH_INTERVAL_MS)
-		ms = FLUSH_INTERVAL_MS;
 	event_after(module->host.world, &module->flush_work, ms * SIM_MS);
 }
 

@@ -29,6 +29,7 @@ struct bio {
 	uint8_t *data;
 	uint32_t version;		/* WRITE: names its content, see model.h */
 	uint64_t seq;			/* as stamped, 0: not yet */
+	uint64_t order;			/* of its flush, see model_disk_flush() */
 	void (*done)(struct bio *bio, int error);
 	void *ctx;
 	struct bio *next;		/* the module's, while it waits */

@@ -103,10 +103,27 @@ static void submit_data(struct request *request)
 				  zeroes ? op->sectors * 512ull : 0, local_done, request);
 }
 
+/* A flush goes to the disk: for @bio, or before it. */
+static struct disk_io *disk_flush(struct request *request,
+				  void (*done)(struct disk_io *io, ssize_t result))
+{
+	request->bio->order = model_disk_flush(request->module->host.model);
+	return disk_submit(request->volume->file, ENV_FLUSH, 0, 0, NULL, 0, 0, done, request);
+}
+
+static void disk_flushed(struct request *request, bool failed)
+{
+	struct module_host *host = &request->module->host;
+
+	model_disk_flushed(host->model, host->number, request->volume->number,
+			   request->bio->order, failed);
+}
+
 static void preflushed(struct disk_io *io, ssize_t result)
 {
 	struct request *request = io->ctx;
 
+	disk_flushed(request, result < 0);
 	if (result < 0)
 		local_done(io, result);
 	else
@@ -117,8 +134,7 @@ static void preflushed(struct disk_io *io, ssize_t result)
 void request_submit_local(struct request *request)
 {
 	if (request->flushes_first)
-		request->io = disk_submit(request->volume->file, ENV_FLUSH, 0, 0, NULL, 0, 0,
-					  preflushed, request);
+		request->io = disk_flush(request, preflushed);
 	else
 		submit_data(request);
 }
@@ -166,6 +182,7 @@ static void flush_done(struct disk_io *io, ssize_t result)
 	struct reprise_actions act;
 
 	request->io = NULL;
+	disk_flushed(request, result < 0);
 	if (result < 0)
 		module_io_error(module, request->volume, true);
 	reprise_actions_init(&act);
@@ -181,8 +198,7 @@ static void submit_flush(struct module *module, struct bio *bio)
 	request->volume->flushes++;
 	request->flush.volume = bio->volume;
 	reprise_stream_flush(&module->stream, &request->flush);
-	request->io = disk_submit(request->volume->file, ENV_FLUSH, 0, 0, NULL, 0, 0, flush_done,
-				  request);
+	request->io = disk_flush(request, flush_done);
 }
 
 static void read_done(struct disk_io *io, ssize_t result)

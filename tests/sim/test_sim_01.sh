@@ -1,8 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The cluster in the simulator: all kept seeds, then as many seeds of all
-# scenarios as fit into SIM_SECONDS, from SIM_FIRST on: the same in each run until
-# what is under "Open" in Documentation/simulator.md is settled.
+# scenarios as fit into SIM_SECONDS, from SIM_FIRST on.
 # tests: time 900
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
