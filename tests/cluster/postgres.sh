@@ -33,7 +33,7 @@ pg() {
 	local node=$1
 
 	shift
-	vm_exec "$node" --timeout 240 runuser -u postgres -- env "PATH=$PG_BIN:/usr/bin:/bin" \
+	vm_exec "$node" --timeout 240 runuser -u postgres -- env -C / "PATH=$PG_BIN:/usr/bin:/bin" \
 		PGHOST=/tmp "PGDATA=$PG_MOUNT/data" bash -c "$@"
 }
 
@@ -67,7 +67,7 @@ pg_tables() { pg "$1" 'pgbench -q -i -I dtGvp -s 1 2>&1 | tail -n 1'; }
 # pg_load NODE CLIENTS: begins it, in the background
 pg_load() {
 	vm_exec "$1" --stdin "cat >/tmp/load.sql" <"$WORK/load.sql"
-	vm_spawn "$1" "$LEDGER" runuser -u postgres -- env PGHOST=/tmp "$PG_BIN/pgbench" -n \
+	vm_spawn "$1" "$LEDGER" runuser -u postgres -- env -C / PGHOST=/tmp "$PG_BIN/pgbench" -n \
 		-c "$2" -T 600 --random-seed="$SEED" -f /tmp/load.sql >/dev/null
 }
 
