@@ -261,6 +261,32 @@ static void writes_fail_with_flushes(void)
 	reprise_stream_exit(&s);
 }
 
+/* Those that are done here, and wait for a peer, were before it; another volume is another disk. */
+static void only_what_is_under_way_fails(void)
+{
+	struct reprise_flush done = { .volume = 0 };
+
+	begin(8);
+	must(!attach(NODE, 2, LAST));
+	ops[0].flags = ops[1].flags = ops[2].flags = REPRISE_OP_FUA;
+	ops[1].volume = 1;
+	reprise_stream_submit(&s, &ops[0], &a);
+	reprise_stream_submit(&s, &ops[1], &a);
+	reprise_stream_submit(&s, &ops[2], &a);
+	reprise_stream_submit(&s, &ops[3], &a);
+	reprise_stream_flush(&s, &done);
+	reprise_stream_local_done(&s, &ops[0], 0, &a);
+	reprise_stream_flush_done(&s, &done, 0, &a);
+	reprise_stream_local_done(&s, &ops[3], -EIO, &a);
+	must(!ops[2].error);
+	ops[4].flags = REPRISE_OP_FUA;
+	reprise_stream_submit(&s, &ops[4], &a);
+	reprise_stream_local_done(&s, &ops[4], -EIO, &a);
+	must(!ops[0].error && !ops[1].error && !done.error);
+	must(ops[2].error == -EIO && ops[4].error == -EIO);
+	reprise_stream_exit(&s);
+}
+
 static void own_flushes_come_in_time(void)
 {
 	must(reprise_stream_flush_interval_ms(10) == 25);
@@ -298,6 +324,7 @@ int main(void)
 		{ "a flush of our own that fails", own_flush_fails },
 		{ "flushes beside one that fails", flushes_fail_together },
 		{ "writes that ask for a flush that fails", writes_fail_with_flushes },
+		{ "what does not fail with a flush", only_what_is_under_way_fails },
 		{ "how often flushes come unasked", own_flushes_come_in_time },
 		{ "frames are full by bytes, too", large_writes },
 	};
